@@ -1,0 +1,140 @@
+"""
+Something happened: `Track`.
+
+Mixpanel recognises a repeated event by event, distinct_id, time and insert_id, all four to the byte
+(https://docs.mixpanel.com/reference/event-deduplication), so an event keeps them as they were given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from json.encoder import encode_basestring as _quote
+from typing import Final
+from uuid import UUID
+
+from attrs import define, field, frozen
+
+from .errors import InvalidValue, describe
+from .ids import UserId, insert_id_of, user_id, utf8
+from .library import LIBRARY, VERSION
+from .limits import DISTINCT_ID_CHARACTERS, EARLIEST_SECONDS, INSERT_ID_BYTES, LATEST_MILLISECONDS, PLACEHOLDERS
+from .properties import Properties
+from .shapes import EVENT
+from .times import Instant, time_of
+from .values import freeze
+
+__all__ = ["Track"]
+
+_IDENTITY_EVENTS: Final = {"$create_alias": "Alias", "$identify": "Identify", "$merge": "Merge"}
+_NO_PROPERTIES: Final = freeze({}, EVENT)
+_LIBRARY: Final = f',"mp_lib":"{LIBRARY}","$lib_version":"{VERSION}"'
+_MAX_ID: Final = DISTINCT_ID_CHARACTERS.maximum
+_MAX_INSERT_ID: Final = INSERT_ID_BYTES.maximum
+_new: Final = object.__new__
+
+
+@define(init=False, eq=False, repr=False)
+class _TrackLayout:
+    event: str
+    distinct_id: str | None
+    properties: Properties
+    time: int | None
+    insert_id: str | None
+    head: bytes = field(init=False, eq=False, repr=False)
+
+
+@frozen(init=False)  # pyright: ignore[reportGeneralTypeIssues]  # see the end of __new__
+class Track(_TrackLayout):
+    """
+    An event: *distinct_id* did *event*, with these properties.
+
+    Attributes:
+        event: The name of what happened; not blank, best at most 255 characters.
+        distinct_id: Who did it, at most 255 characters. The empty string means nobody, for events without a user.
+            None is possible only where the properties hold ``$user_id`` or ``$device_id``.
+        properties: At most 248, with the rules of `mixwire.core.values`.
+        time: When it happened, in seconds or milliseconds since 1970 (see the module). None until stamped.
+        insert_id: Which happening it is: 1 to 36 of A-Z a-z 0-9 and -. An event sent twice with one insert_id counts
+            once, so never use one for two. None until stamped.
+        head: Its JSON up to the first of the properties, once it is stamped.
+
+    Raises:
+        InvalidValue: If a field cannot be sent.
+    """
+
+    def __new__(
+        cls,
+        event: str,
+        *,
+        distinct_id: UserId | None = None,
+        properties: Mapping[str, object] = _NO_PROPERTIES,
+        time: Instant | None = None,
+        insert_id: str | UUID | None = None,
+    ) -> Track:
+        # Every event comes through here: what almost all of them are is recognised without a call, and the functions
+        # decide about the rest.
+        if type(event) is not str or not event or event[0] == "$" or event.isspace():
+            event = _event(event)
+        if type(distinct_id) is not str or len(distinct_id) > _MAX_ID or distinct_id.strip().lower() in PLACEHOLDERS:
+            distinct_id = _optional_user_id(distinct_id, properties)
+        if type(time) is not int or not EARLIEST_SECONDS <= time <= LATEST_MILLISECONDS:
+            time = time_of(time)
+        if (
+            type(insert_id) is not str
+            or not 10 <= len(insert_id) <= _MAX_INSERT_ID  # no shorter one is free of placeholders
+            or not insert_id.isascii()
+            or not insert_id.encode().isalnum()  # half the price of asking the str
+        ):
+            insert_id = insert_id_of(insert_id)
+        # A frozen __init__ pays for each field what writing to the unfrozen layout pays for all of them.
+        track = _new(_TrackLayout)
+        track.event = event
+        track.distinct_id = distinct_id
+        track.properties = frozen_properties = freeze(properties, EVENT)
+        track.time = time
+        track.insert_id = insert_id
+        # A copy of foreign data names the library that first sent it.
+        library = "" if "mp_lib" in properties or "$lib_version" in properties else _LIBRARY
+        comma = "," if frozen_properties.json != b"{}" else ""
+        track.head = _event_head(event, distinct_id, time, insert_id, library + comma)
+        track.__class__ = cls
+        return track  # type: ignore[return-value, unused-ignore]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _track, (self.event, self.distinct_id, self.properties, self.time, self.insert_id)
+
+
+def _track(
+    event: str, distinct_id: str | None, properties: Properties, time: int | None, insert_id: str | None
+) -> Track:
+    return Track(event, distinct_id=distinct_id, properties=properties, time=time, insert_id=insert_id)
+
+
+def _event(event: str) -> str:
+    if type(event) is not str:
+        raise InvalidValue("event", "a str", describe(event))
+    if not event or event.isspace():
+        raise InvalidValue("event", "the name of an event", "empty" if not event else "blank")
+    if event in _IDENTITY_EVENTS:
+        kind = _IDENTITY_EVENTS[event]
+        raise InvalidValue("event", f"an ordinary event; use {kind}(...) to send {event}", "an identity command")
+    return utf8(event, "event")
+
+
+def _optional_user_id(value: UserId | None, properties: Mapping[str, object]) -> str | None:
+    if value is not None:
+        return user_id(value, "distinct_id")
+    if "$user_id" not in properties and "$device_id" not in properties:
+        raise InvalidValue("distinct_id", "given ('' for an event without a user)", "left out")
+    return None
+
+
+def _event_head(event: str, distinct_id: str | None, time: int | None, insert_id: str | None, end: str) -> bytes:
+    who = "" if distinct_id is None else f'"distinct_id":{_quote(distinct_id)},'
+    head = f'{{"event":{_quote(event)},"properties":{{{who}"time":{time},"$insert_id":"{insert_id}"{end}'
+    try:
+        return head.encode()
+    except UnicodeEncodeError:
+        utf8(event, "event")
+        utf8(distinct_id or "", "distinct_id")
+        raise

@@ -1,0 +1,169 @@
+"""
+What would be sent for an operation, and what would become of it: `explain` answers without sending anything.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+from attrs import frozen
+
+from .batches import Batch
+from .findings import Effect, Finding
+from .http import to_request
+from .limits import (
+    EVENT_BYTES,
+    EVENT_CONTAINER_BYTES,
+    EVENT_NAME_CHARACTERS,
+    EVENT_PROPERTIES,
+    FUTURE_SECONDS,
+    LIST_ELEMENTS,
+    LIVE_SECONDS,
+    OBJECT_DEPTH,
+    OBJECT_KEYS,
+    PROFILE_CONTAINER_BYTES,
+    PROFILE_PROPERTIES,
+    PROPERTY_NAME_CHARACTERS,
+    STRING_BYTES,
+    UPDATE_BYTES,
+    Limit,
+)
+from .messages import Endpoint, Message, encode, route
+from .operations import Operation
+from .project import Project, ProjectSecret, ServiceAccount
+from .properties import JSON
+
+__all__ = ["Explanation", "Measure", "explain"]
+
+
+@frozen
+class Measure:
+    """
+    How much of a limit is used.
+    """
+
+    limit: Limit
+    measured: int
+
+    @property
+    def is_over(self) -> bool:
+        """
+        Whether there is more than the limit allows.
+        """
+        return self.measured > self.limit.maximum
+
+
+@frozen(kw_only=True)
+class Explanation:
+    """
+    What `explain` found.
+
+    Attributes:
+        message: The message as it would be sent: its endpoint and exact bytes.
+        url: Where it would go, with the query.
+        authorization: What would authorise it: ``service account``, ``project secret``, ``token``, or ``none``.
+        measures: What the message holds against each limit that concerns it.
+        findings: What the server would refuse, truncate, trim, drop, overwrite, or the library reroute.
+    """
+
+    message: Message
+    url: str
+    authorization: str
+    measures: tuple[Measure, ...]
+    findings: tuple[Finding, ...]
+
+
+def explain(operation: Operation, project: Project, now: int | None = None) -> Explanation:
+    """
+    What would be sent for *operation*, and what the server would do with it.
+
+    Without *now*, in milliseconds since 1970, nothing is said about the age of an event.
+
+    Raises:
+        MixwireError: As `mixwire.core.messages.encode` would.
+    """
+    message = encode(operation, project)
+    findings = list(message.findings())
+    if now is not None:
+        findings.extend(_find_in_time(message, now))
+        message = route(message, now)
+    return Explanation(
+        message=message,
+        url=to_request(Batch((message,)), project).url,
+        authorization=_authorization(message, project),
+        measures=_measure(message),
+        findings=tuple(findings),
+    )
+
+
+_HOUR: Final = 60 * 60 * 1000
+
+
+def _find_in_time(message: Message, now: int) -> list[Finding]:
+    if message.time is None:
+        return []
+    path = "properties['time']"
+    if route(message, now) is not message:
+        days = (now - message.time) // (24 * _HOUR)
+        reason = f"it is {days:,} days old and /track drops events older than {LIVE_SECONDS.maximum // 86_400}"
+        return [Finding(path, Effect.REROUTED, f"{reason}; it goes to /import")]
+    ahead = (message.time - now) // 1000
+    if message.endpoint is Endpoint.IMPORT and ahead > FUTURE_SECONDS.maximum:
+        return [Finding(path, Effect.REFUSED, f"it is {ahead:,} seconds ahead, /import takes at most one hour")]
+    if ahead > 0:
+        return [Finding(path, Effect.OVERWRITTEN, f"it is {ahead:,} seconds ahead; the server puts its own time there")]
+    return []
+
+
+def _authorization(message: Message, project: Project) -> str:
+    if message.endpoint is not Endpoint.IMPORT:
+        return "none"
+    if isinstance(project.credentials, ServiceAccount):
+        return "service account"
+    return "project secret" if isinstance(project.credentials, ProjectSecret) else "token"
+
+
+def _measure(message: Message) -> tuple[Measure, ...]:
+    """
+    What the message holds against each limit on the content of one message; of several lists or strings, the largest.
+    """
+    is_event = message.endpoint in (Endpoint.TRACK, Endpoint.IMPORT)
+    record = message.to_wire()
+    most: dict[Limit, int] = {}
+
+    def note(limit: Limit, measured: int) -> None:
+        most[limit] = max(most.get(limit, 0), measured)
+
+    def note_inside(value: JSON, depth: int) -> None:
+        if isinstance(value, str):
+            note(STRING_BYTES, len(value.encode()))
+        elif isinstance(value, list):
+            if is_event:
+                note(LIST_ELEMENTS, len(value))
+            for element in value:
+                note_inside(element, depth)
+        elif isinstance(value, dict):
+            note(OBJECT_KEYS, len(value))
+            note(OBJECT_DEPTH, depth + 1)
+            for element in value.values():
+                note_inside(element, depth + 1)
+
+    note(EVENT_BYTES if is_event else UPDATE_BYTES, len(message.body))
+    if is_event:
+        note(EVENT_NAME_CHARACTERS, len(str(record["event"])))
+    for properties in _properties(record):
+        note(EVENT_PROPERTIES if is_event else PROFILE_PROPERTIES, len(properties))
+        for name, value in properties.items():
+            note(PROPERTY_NAME_CHARACTERS, len(name))
+            note_inside(value, 0)
+            if isinstance(value, list | dict):
+                note(EVENT_CONTAINER_BYTES if is_event else PROFILE_CONTAINER_BYTES, len(orjson.dumps(value)))
+    return tuple(Measure(limit, measured) for limit, measured in most.items())
+
+
+def _properties(record: dict[str, JSON]) -> list[dict[str, JSON]]:
+    """
+    The objects of a message whose keys are names of properties: one of an event, one for each operator of an update.
+    """
+    return [value for value in record.values() if isinstance(value, dict)]

@@ -1,0 +1,105 @@
+"""
+Ids: of users, of groups, of single events.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from .errors import InvalidValue, LimitExceeded, describe
+from .limits import DISTINCT_ID_CHARACTERS, INSERT_ID_BYTES, PLACEHOLDERS
+
+__all__ = ["UserId", "anon_id", "group_name", "insert_id_of", "named_id", "user_id", "utf8"]
+
+UserId: TypeAlias = str | int | UUID
+"""What is taken as an id of a user or a group; kept as a str."""
+
+_INSERT_ID: Final = re.compile(r"[A-Za-z0-9-]{1,36}")
+_UUID4: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def utf8(text: str, path: str) -> str:
+    """
+    The text, if UTF-8 can hold it.
+    """
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidValue(path, "text that UTF-8 can hold", "a str with a lone surrogate") from None
+    return text
+
+
+def user_id(value: UserId, path: str) -> str:
+    """
+    An id as a str that is neither longer than the server keeps nor one of its placeholders.
+    """
+    if type(value) is str:
+        text = value
+    elif type(value) is int or type(value) is UUID:
+        text = str(value)
+    else:
+        raise InvalidValue(path, "a str, int or UUID", describe(value))
+    length = len(text)
+    if length > DISTINCT_ID_CHARACTERS.maximum:
+        raise LimitExceeded(path, DISTINCT_ID_CHARACTERS, length)
+    if text.strip().lower() in PLACEHOLDERS:
+        raise InvalidValue(path, "an id of somebody", "a placeholder that Mixpanel refuses, such as 'null' or '0'")
+    return text if text.isascii() else utf8(text, path)
+
+
+def named_id(value: UserId, path: str) -> str:
+    """
+    The id of somebody in particular, which may not be empty.
+    """
+    text = user_id(value, path)
+    if not text or text.isspace():
+        raise InvalidValue(path, "an id of somebody", "blank" if text else "empty")
+    return text
+
+
+def group_name(value: UserId, path: str) -> str:
+    """
+    A group key, or the id of a group.
+    """
+    text = str(value) if type(value) is int or type(value) is UUID else value
+    if type(text) is not str:
+        raise InvalidValue(path, "a str, int or UUID", describe(value))
+    if not text or text.isspace():
+        raise InvalidValue(path, "given", "blank" if text else "empty")
+    if len(text) > DISTINCT_ID_CHARACTERS.maximum:
+        raise LimitExceeded(path, DISTINCT_ID_CHARACTERS, len(text))
+    return utf8(text, path)
+
+
+def insert_id_of(value: str | UUID | None) -> str | None:
+    """
+    The id of one event: 1 to 36 of A-Z a-z 0-9 and -, and no placeholder. None stays None.
+    """
+    if value is None:
+        return None
+    if type(value) is UUID:
+        return value.hex
+    if type(value) is not str:
+        raise InvalidValue("insert_id", "a str", describe(value))
+    if _INSERT_ID.fullmatch(value) is None:
+        if len(value) > INSERT_ID_BYTES.maximum:
+            raise LimitExceeded("insert_id", INSERT_ID_BYTES, len(value))
+        raise InvalidValue("insert_id", "1 to 36 of A-Z a-z 0-9 and -", "empty" if not value else "with others")
+    if value.lower() in PLACEHOLDERS:
+        raise InvalidValue("insert_id", "an id of one event", "a placeholder that Mixpanel refuses, such as 'null'")
+    return value
+
+
+def anon_id(value: str | UUID) -> str:
+    """
+    The id of an anonymous user, as `$identify` takes it: a UUID of version 4.
+    """
+    text = str(value) if type(value) is UUID else value
+    if type(text) is not str:
+        raise InvalidValue("anon_id", "a UUID of version 4", describe(value))
+    if _UUID4.fullmatch(text) is None:
+        raise InvalidValue("anon_id", "a UUID of version 4", "a UUID of another version or another str")
+    return text
