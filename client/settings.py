@@ -1,0 +1,170 @@
+"""
+The project to send to, from options, environment variables and a TOML file.
+
+An option wins over a variable, a variable over the file::
+
+    token = "0123456789abcdef0123456789abcdef"
+    server = "eu"                  # us (default), eu, in, https://host[:port], http:// on loopback
+    events = "import"              # import (default here), track
+    limits = "warn"                # warn (default), strict, off
+
+    [service_account]
+    username = "app.1a2b3c.mp-service-account"
+    secret = "..."
+    project_id = 12345
+
+The variables are MIXWIRE_TOKEN, MIXWIRE_SERVER, MIXWIRE_EVENTS, MIXWIRE_LIMITS and MIXWIRE_SERVICE_ACCOUNT_USERNAME,
+_SECRET and _PROJECT_ID.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from attrs import evolve, fields, frozen
+
+from .core import EventRoute, InvalidValue, Policy, Project, ServiceAccount
+from .core.errors import describe
+
+__all__ = [
+    "AccountSettings",
+    "Settings",
+    "project_of",
+    "read_settings",
+    "settings_from_environment",
+    "structure_settings",
+]
+
+
+@frozen(kw_only=True)
+class AccountSettings:
+    """
+    What a service account is made of.
+    """
+
+    username: str | None = None
+    secret: str | None = None
+    project_id: str | None = None
+
+
+@frozen(kw_only=True)
+class Settings:
+    """
+    What can be set; None is not set.
+    """
+
+    token: str | None = None
+    server: str | None = None
+    events: str | None = None
+    limits: str | None = None
+    service_account: AccountSettings = AccountSettings()
+
+    def over(self, other: Settings) -> Settings:
+        """
+        These settings, and those of *other* for what is not set here.
+        """
+        return evolve(_over(self, other), service_account=_over(self.service_account, other.service_account))
+
+
+_Values = TypeVar("_Values", Settings, AccountSettings)
+
+
+def _over(first: _Values, second: _Values) -> _Values:
+    names = [field.name for field in fields(type(first)) if getattr(first, field.name) is None]
+    return evolve(first, **{name: getattr(second, name) for name in names})
+
+
+def read_settings(path: Path) -> Settings:
+    """
+    The settings of a TOML file.
+
+    Raises:
+        InvalidValue: If it cannot be read, is no TOML, or holds what is not known here, with the path inside the file.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidValue(str(path), "a file that can be read", error.strerror or "one that cannot") from None
+    except UnicodeDecodeError:
+        raise InvalidValue(str(path), "a file of UTF-8 text", "one in another encoding") from None
+    except tomllib.TOMLDecodeError as error:
+        # The sentence of the error repeats a piece of the file, which may be a secret: only its place is told.
+        place = str(error).rpartition("(")[2].rstrip(")")
+        raise InvalidValue(str(path), "TOML", f"broken {place}") from None
+    try:
+        return structure_settings(data)
+    except InvalidValue as fault:
+        raise InvalidValue(f"{path}: {fault.path}", fault.allowed, fault.found) from None
+
+
+def structure_settings(data: Mapping[str, object]) -> Settings:
+    """
+    Settings from plain data.
+
+    Raises:
+        InvalidValue: If there is a key that is not known, or a value of another type.
+    """
+    return _structure(data, Settings)
+
+
+def settings_from_environment(environment: Mapping[str, str]) -> Settings:
+    """
+    Settings from variables; an empty one counts as not set.
+    """
+    given = {
+        name: environment.get(f"MIXWIRE_{name.upper()}") or None for name in ("token", "server", "events", "limits")
+    }
+    prefix = "MIXWIRE_SERVICE_ACCOUNT_"
+    account = {name: environment.get(prefix + name.upper()) or None for name in ("username", "secret", "project_id")}
+    return Settings(**given, service_account=AccountSettings(**account))
+
+
+def project_of(settings: Settings) -> Project:
+    """
+    The project that the settings describe; without `events`, all events go to /import, which answers for each of them.
+
+    Raises:
+        InvalidValue: If the token is missing, a service account is not complete, or a value is not allowed.
+    """
+    if settings.token is None:
+        raise InvalidValue("token", "given with --token, MIXWIRE_TOKEN or token in the file of --config", "missing")
+    account = settings.service_account
+    credentials = None
+    if account != AccountSettings():
+        for name in ("username", "secret", "project_id"):
+            if getattr(account, name) is None:
+                raise InvalidValue(f"service_account.{name}", "given", "missing")
+        credentials = ServiceAccount(
+            username=account.username or "", secret=account.secret or "", project_id=account.project_id or ""
+        )
+    return Project(
+        settings.token,
+        server=settings.server or "us",
+        credentials=credentials,
+        events=cast("EventRoute", settings.events or "import"),
+        limits=cast("Policy", settings.limits or "warn"),
+    )
+
+
+def _structure(data: object, kind: type[_Values]) -> _Values:
+    if not isinstance(data, dict):
+        raise InvalidValue("", "a table", describe(data))
+    table = cast("dict[str, object]", data)
+    known = [field.name for field in fields(kind)]
+    given: dict[str, Any] = {}
+    for name, value in table.items():
+        if name not in known:
+            raise InvalidValue(name, "one of the known keys: " + ", ".join(known), "an unknown one")
+        if name == "service_account":
+            try:
+                given[name] = _structure(value, AccountSettings)
+            except InvalidValue as fault:
+                raise fault.under(name) from None
+        elif type(value) is str or (name == "project_id" and type(value) is int):
+            given[name] = str(value)
+        else:
+            raise InvalidValue(name, "a str", describe(value))
+    return kind(**given)

@@ -1,0 +1,42 @@
+"""
+The time and the ids that operations are stamped with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import Counter
+
+__all__ = ["ContentIds", "milliseconds_now", "random_id"]
+
+
+def milliseconds_now() -> int:
+    """
+    The time in milliseconds since 1970.
+    """
+    return time.time_ns() // 1_000_000
+
+
+def random_id() -> str:
+    """
+    An id that no other event has: 128 random bits in hex.
+    """
+    return os.urandom(16).hex()
+
+
+class ContentIds:
+    """
+    Makes the insert_id of a record from its text, so that sending a file a second time counts each record once.
+
+    The same text a second time in one file is a second record, and gets an id of its own.
+    """
+
+    def __init__(self) -> None:
+        self._seen: Counter[bytes] = Counter()
+
+    def __call__(self, text: bytes) -> str:
+        digest = hashlib.sha256(text.strip()).digest()
+        self._seen[digest] += 1
+        return hashlib.sha256(digest + str(self._seen[digest]).encode()).hexdigest()[:36]

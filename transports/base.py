@@ -1,0 +1,140 @@
+"""
+What a transport is: something that takes messages and says what became of them.
+
+Mistakes raise; weather returns an `Outcome`. *accepted = delivered + rejected + failed + unknown + dropped + held*, at
+any moment, is the law that every transport obeys and `Transport.stats` shows.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from attrs import frozen
+
+from ..core import Answer, Message, Outcome, Request
+
+__all__ = ["Ledger", "Post", "Stats", "Transport"]
+
+Post: TypeAlias = Callable[[Request], Answer]
+"""What makes one request: it returns an answer or why there is none, and does not raise for weather."""
+
+
+@frozen(kw_only=True)
+class Stats:
+    """
+    The figures of a transport since it was made, in messages.
+
+    Attributes:
+        accepted: Taken by `send`; the sum of all others.
+        delivered, rejected, failed, unknown: Settled, as in `Outcome`.
+        dropped: Thrown away by the transport itself.
+        held: Taken and not settled yet.
+    """
+
+    accepted: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    failed: int = 0
+    unknown: int = 0
+    dropped: int = 0
+    held: int = 0
+
+
+class Ledger:
+    """
+    The figures of a transport while they change; safe to use from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._accepted = 0
+        self._delivered = 0
+        self._rejected = 0
+        self._failed = 0
+        self._unknown = 0
+        self._dropped = 0
+
+    def accept(self, count: int) -> None:
+        """
+        So many messages were taken.
+        """
+        with self._lock:
+            self._accepted += count
+
+    def settle(self, outcome: Outcome) -> None:
+        """
+        These messages are settled.
+        """
+        with self._lock:
+            self._delivered += len(outcome.delivered)
+            self._rejected += len(outcome.rejected)
+            self._failed += len(outcome.failed)
+            self._unknown += len(outcome.unknown)
+
+    def drop(self, count: int) -> None:
+        """
+        So many messages were thrown away.
+        """
+        with self._lock:
+            self._dropped += count
+
+    def stats(self) -> Stats:
+        """
+        The figures at one moment; what was accepted and is nowhere else is held.
+        """
+        with self._lock:
+            gone = self._delivered + self._rejected + self._failed + self._unknown + self._dropped
+            return Stats(
+                accepted=self._accepted,
+                delivered=self._delivered,
+                rejected=self._rejected,
+                failed=self._failed,
+                unknown=self._unknown,
+                dropped=self._dropped,
+                held=self._accepted - gone,
+            )
+
+
+class Transport(ABC):
+    """
+    The contract. As a context manager, leaving it drains and closes it.
+    """
+
+    @abstractmethod
+    def send(self, *messages: Message) -> Outcome:
+        """
+        Take *messages*, in order.
+
+        Returns what is already settled: everything for a transport that delivers at once, nothing for one that holds.
+        Never raises for weather. After `close` the messages come back as failed.
+        """
+
+    @abstractmethod
+    def flush(self, timeout_seconds: float | None = None) -> Outcome:
+        """
+        Settle what is held, and return what became settled; give up waiting after *timeout_seconds*.
+        """
+
+    @abstractmethod
+    def close(self, timeout_seconds: float | None = None) -> Outcome:
+        """
+        Flush, then give back what the transport has open. May be called again.
+        """
+
+    @abstractmethod
+    def stats(self) -> Stats:
+        """
+        The figures so far.
+        """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,291 @@
+"""
+Requests over HTTP: the only module that knows urllib3.
+
+Its retries and redirects are off, because a request may only be made again after asking `mixwire.core.delivery`. What
+goes wrong becomes a `NoResponse` that says whether the server may have got the whole request: a body is handed to the
+kernel piece by piece, and a server cannot act on one that is incomplete.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import threading
+import zlib
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any, Final
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util import SKIP_HEADER, Timeout, create_urllib3_context, parse_url
+
+from ..core import VERSION, Answer, InvalidValue, NoResponse, Request, Response
+
+__all__ = ["Network"]
+
+_PIECE_BYTES: Final = 64 * 1024
+_MAX_ANSWER_BYTES: Final = 64 * 1024
+_MAX_REPORT_BYTES: Final = 1024 * 1024
+"""A 400 may name each of 2,000 records, in some 200 bytes each."""
+_GZIP_LEVEL: Final = 6
+_GZIP_FROM_BYTES: Final = 512
+"""Below that the header of the format and the work outweigh what is saved."""
+
+
+class Network:
+    """
+    Makes requests, one at a time for each thread that calls it, over connections that are kept.
+
+    Args:
+        connect_timeout_seconds: For the connection, TLS included.
+        request_timeout_seconds: For the whole request, from the first byte to the last of the answer, however slowly it
+            arrives. Looking up the host's name comes before and cannot be bounded here.
+        compress: Whether bodies that may travel as gzip do.
+        ca_file: A file of certificates to trust instead of the system's.
+        max_connections: How many connections are kept for reuse.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_timeout_seconds: float = 5.0,
+        request_timeout_seconds: float = 30.0,
+        compress: bool = True,
+        ca_file: str | None = None,
+        max_connections: int = 4,
+    ) -> None:
+        for name, seconds in (
+            ("connect_timeout_seconds", connect_timeout_seconds),
+            ("request_timeout_seconds", request_timeout_seconds),
+        ):
+            if not 0 < seconds <= 3600:
+                raise InvalidValue(name, "more than 0 and at most 3,600 seconds", f"{seconds:g}")
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._request_timeout_seconds = request_timeout_seconds
+        self._compress = compress
+        self._ca_file = ca_file
+        self._max_connections = max_connections
+        self._lock = threading.Lock()
+        self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
+
+    def __call__(self, request: Request) -> Answer:
+        """
+        Make *request*; never raises for what the network does.
+        """
+        deadline = monotonic() + self._request_timeout_seconds
+        body = request.body
+        headers = {
+            "Accept-Encoding": SKIP_HEADER,
+            "Content-Type": request.content_type,
+            "User-Agent": f"mixwire/{VERSION}",
+        }
+        if self._compress and request.compressible and len(body) >= _GZIP_FROM_BYTES:
+            body = zlib.compress(body, _GZIP_LEVEL, wbits=31)
+            headers["Content-Encoding"] = "gzip"
+        headers["Content-Length"] = str(len(body))
+        if request.authorization is not None:
+            headers["Authorization"] = request.authorization
+        pieces = _Pieces(body, deadline)
+        url = parse_url(request.url)
+        # A kept connection may be closed by the server at the moment of its reuse, which leaves in doubt whether the
+        # request arrived. What may not be repeated must not run that risk.
+        pool = self._pool(f"{url.scheme}://{url.netloc}") if request.repeatable else self._new_pool(str(url))
+        try:
+            return self._post(pool, url.request_uri, headers, pieces, deadline)
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+            return _no_response(error, maybe_received=pieces.are_all_handed_over)
+        finally:
+            if not request.repeatable:
+                pool.close()
+
+    def close(self) -> None:
+        """
+        Close the kept connections; another request opens new ones.
+        """
+        with self._lock:
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.close()
+
+    def _pool(self, origin: str) -> urllib3.HTTPConnectionPool:
+        with self._lock:
+            if origin not in self._pools:
+                self._pools[origin] = self._new_pool(origin)
+            return self._pools[origin]
+
+    def _new_pool(self, origin: str) -> urllib3.HTTPConnectionPool:
+        url = parse_url(origin)
+        assert url.host is not None
+        if url.scheme == "http":
+            return _Pool(url.host, url.port, maxsize=self._max_connections, retries=False)
+        context = create_urllib3_context(ssl_minimum_version=ssl.TLSVersion.TLSv1_2, cert_reqs=ssl.CERT_REQUIRED)
+        if self._ca_file is None:
+            context.load_default_certs()
+        return _TlsPool(
+            url.host,
+            url.port,
+            maxsize=self._max_connections,
+            retries=False,
+            ssl_context=context,
+            ca_certs=self._ca_file,
+        )
+
+    def _post(
+        self,
+        pool: urllib3.HTTPConnectionPool,
+        path: str,
+        headers: dict[str, str],
+        pieces: _Pieces,
+        deadline: float,
+    ) -> Response:
+        _limit.deadline = deadline
+        response = pool.urlopen(
+            "POST",
+            path,
+            body=pieces,
+            headers=headers,
+            retries=False,
+            redirect=False,
+            timeout=Timeout(connect=self._connect_timeout_seconds, read=self._request_timeout_seconds),
+            preload_content=False,
+            decode_content=False,
+        )
+        most = _MAX_REPORT_BYTES if response.status == 400 else _MAX_ANSWER_BYTES
+        try:
+            body, is_complete = _read(response, most)
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
+            body, is_complete = b"", False
+        if is_complete:
+            response.release_conn()
+        else:
+            response.close()
+        return Response(
+            status=response.status, body=body, headers=tuple(response.headers.items()), complete=is_complete
+        )
+
+
+def _read(response: urllib3.BaseHTTPResponse, most: int) -> tuple[bytes, bool]:
+    """
+    At most so many bytes of a body, and whether that is all of it.
+    """
+    parts: list[bytes] = []
+    length = 0
+    while length <= most:
+        part = response.read(min(_PIECE_BYTES, most + 1 - length), decode_content=False)
+        if not part:
+            return b"".join(parts), True
+        parts.append(part)
+        length += len(part)
+    return b"".join(parts)[:most], False
+
+
+class _Pieces:
+    """
+    A body in pieces, which knows whether the last one was taken and stops when the time is up.
+    """
+
+    def __init__(self, body: bytes, deadline: float) -> None:
+        self._body = body
+        self._deadline = deadline
+        self.are_all_handed_over = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, len(self._body), _PIECE_BYTES):
+            if monotonic() > self._deadline:
+                raise TimeoutError("the time for the request ran out")
+            yield self._body[start : start + _PIECE_BYTES]
+        # Reached only when the consumer comes back after the last piece.
+        self.are_all_handed_over = True
+
+
+class _Limit(threading.local):
+    deadline = 0.0
+
+
+_limit = _Limit()
+"""When the request that this thread is making must be over, on the monotonic clock."""
+
+
+class _DeadlineReader(io.RawIOBase):
+    """
+    Reads a socket, each time for no longer than is left. The timeout of a socket alone starts anew with each byte.
+    """
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._deadline = _limit.deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # Any: the type of a writable buffer came with Python 3.12
+        left = self._deadline - monotonic()
+        if left <= 0:
+            raise TimeoutError("the time for the request ran out")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:  # Any: passed on as they are
+        super().__init__(sock, *arguments, **options)
+        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
+
+
+class _Connection(HTTPConnection):
+    response_class = _Answer
+
+
+class _TlsConnection(HTTPSConnection):
+    response_class = _Answer
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection  # pyright: ignore[reportAssignmentType]  # the protocol misses urllib3's own class
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection  # pyright: ignore[reportAssignmentType]
+
+
+_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (urllib3.exceptions.NameResolutionError, "the host name was not found"),
+    (urllib3.exceptions.NewConnectionError, "the connection was refused"),
+    (urllib3.exceptions.ConnectTimeoutError, "the connection timed out"),
+    (urllib3.exceptions.SSLError, "TLS failed"),
+    (urllib3.exceptions.ReadTimeoutError, "the request timed out"),
+    (TimeoutError, "the request timed out"),
+    (urllib3.exceptions.ProtocolError, "the connection broke"),
+    (OSError, "the connection broke"),
+)
+"""What an exception means, first match; its own text may hold addresses and is not repeated."""
+
+
+def _no_response(error: Exception, *, maybe_received: bool) -> NoResponse:
+    reason = next((words for kind, words in _REASONS if isinstance(error, kind)), "the request failed")
+    certificate = _certificate_error(error)
+    if certificate is not None:
+        return NoResponse(reason=f"TLS failed: {certificate}", maybe_received=False, blocked=True)
+    return NoResponse(reason=reason, maybe_received=maybe_received)
+
+
+def _certificate_error(error: BaseException | None) -> str | None:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        if isinstance(error, ssl.SSLError) and error.reason in _BLOCKING_TLS:
+            return str(error.reason).replace("_", " ").lower()
+        inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
+        error = error.__cause__ or error.__context__ or inner
+    return None
+
+
+_BLOCKING_TLS: Final = frozenset({"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_VERSION_NUMBER"})
