@@ -36,7 +36,7 @@ from .settings import Settings, project_of, read_settings, settings_from_environ
 from .stamps import ContentIds, milliseconds_now
 from .transports import SyncTransport
 
-__all__ = ["mixwire"]
+__all__ = ["check", "mixwire", "send"]
 
 _CHUNK: Final = 2_000
 """So many records are handed over at once, as many as one request may hold."""
@@ -72,15 +72,16 @@ def send(source: Path, server: str | None, token: str | None, config: Path | Non
     """
     project = _project(Settings(server=server, token=token), config)
     report = _Report()
-    try:
-        with SyncTransport(project, deadline_seconds=None) as transport, _records(source) as records:
+    with SyncTransport(project, deadline_seconds=None) as transport, _records(source) as records:
+        try:
             _send_all(records, project, transport, report)
-    finally:
-        report.finish()
-        if as_json:
-            click.echo(json.dumps(report.figures()))
-        else:
-            click.echo(", ".join(f"{count:,} {name}" for name, count in report.figures().items()))
+        finally:
+            # Also for who interrupts: what was sent is sent.
+            report.finish()
+            if as_json:
+                click.echo(json.dumps(report.figures()))
+            else:
+                click.echo(", ".join(f"{count:,} {name}" for name, count in report.figures().items()))
     sys.exit(0 if report.is_success else 1)
 
 

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from .core import InvalidValue, Operation, operation_from_line
 
-__all__ = ["Record", "read_records"]
+__all__ = ["MAX_LINE_BYTES", "Record", "read_records"]
 
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 """Four times what the largest operation may hold: a longer line is no operation, and not worth the memory."""
@@ -26,7 +26,7 @@ class Record:
 
     Attributes:
         number: Of the line, from 1.
-        text: The line as it was read.
+        text: The line, without white space around it.
         content: The operation that it says, or why it says none.
     """
 
@@ -51,8 +51,8 @@ def read_records(stream: BinaryIO, progress: Callable[[int], object] = lambda co
             fault = InvalidValue("the line", f"at most {MAX_LINE_BYTES:,} bytes", f"{length:,}")
             yield Record(number, b"", fault)
             continue
-        text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
-        if text.strip():
+        text = (line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line).strip()
+        if text:
             yield Record(number, text, _content(text))
 
 

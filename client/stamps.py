@@ -37,6 +37,6 @@ class ContentIds:
         self._seen: Counter[bytes] = Counter()
 
     def __call__(self, text: bytes) -> str:
-        digest = hashlib.sha256(text.strip()).digest()
+        digest = hashlib.sha256(text).digest()
         self._seen[digest] += 1
         return hashlib.sha256(digest + str(self._seen[digest]).encode()).hexdigest()[:36]

@@ -119,7 +119,7 @@ def _interpret_200(batch: Batch, response: Response) -> Verdict:
             return _unknown(batch, Cause.COUNT_MISMATCH, detail, Advice.RECHECK)
         return Verdict(Outcome(delivered=batch.messages), Advice.NOTHING)
     if status in (0, "0") and status is not False:
-        reason = _printable(str(record.get("error") or "status 0"))
+        reason = _words(record.get("error"), "status 0")
         return _refused_together(batch, reason)
     return _unknown(batch, Cause.ANSWER_UNREADABLE, "HTTP 200 without a known status", Advice.RETRY)
 
@@ -131,8 +131,11 @@ def _interpret_400(batch: Batch, response: Response, detail: str) -> Verdict:
         imported = cast("dict[str, JSON]", said).get("num_records_imported")
         named = _named_records(batch, rows)
         if named and not (imported == 0 and len(named) < len(batch)):
+            is_odd = type(imported) is int and imported + len(named) != len(batch)
+            note = f"server_count_mismatch: {imported} taken and {len(named)} refused of {len(batch)}"
             return Verdict(
                 Outcome(
+                    notes=(note,) if is_odd else (),
                     delivered=tuple(message for index, message in enumerate(batch.messages) if index not in named),
                     rejected=tuple(named[index] for index in sorted(named)),
                 ),
@@ -158,8 +161,8 @@ def _named_records(batch: Batch, rows: list[JSON]) -> dict[int, Rejected]:
         if insert_id and insert_id != _insert_id(message):
             return {}
         if index not in named:
-            reason = _printable(str(row.get("message") or "refused"))
-            named[index] = Rejected(message, reason, _printable(str(row.get("field") or "")))
+            reason = _words(row.get("message"), "refused")
+            named[index] = Rejected(message, reason, _words(row.get("field"), ""))
     return named
 
 
@@ -196,8 +199,13 @@ def _json(response: Response) -> JSON:
 
 def _said(response: Response) -> str:
     said = _json(response)
-    error = said.get("error") if isinstance(said, dict) else None
-    return _printable(error) if isinstance(error, str) else ""
+    if isinstance(said, dict):
+        return _words(said.get("error"), "")
+    return _printable(response.body[:_MAX_REASON_CHARACTERS].decode(errors="replace").strip())
+
+
+def _words(said: JSON, otherwise: str) -> str:
+    return _printable(said) if isinstance(said, str) and said else otherwise
 
 
 def _printable(text: str) -> str:

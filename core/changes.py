@@ -7,13 +7,14 @@ Source of the operators and their effects: https://docs.mixpanel.com/reference/p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, TypeAlias, cast
+from typing import ClassVar, Final, TypeAlias
 
-from attrs import Attribute, field, frozen
+from attrs import field, frozen
 
-from .errors import InvalidValue, describe
-from .properties import Frozen, Properties
+from .errors import InvalidValue, LimitExceeded, describe
+from .properties import Properties
 from .shapes import PROFILE
+from .text import short_name, utf8
 from .values import freeze
 
 __all__ = [
@@ -41,24 +42,41 @@ def _numbers(properties: Mapping[str, object]) -> Properties:
     frozen_properties = _named(properties)
     for name, value in frozen_properties.items():
         if type(value) is not int and type(value) is not float:
-            raise InvalidValue(f"properties[{name!r}]", "a finite number", describe(properties[name]))
+            raise InvalidValue(_path(name), "a finite number", describe(_given(properties, name, value)))
     return frozen_properties
 
 
 def _lists(properties: Mapping[str, object]) -> Properties:
     plain = _named(properties).thaw()
-    # The server takes lists only; a single value is meant as a list of one, as in the other client libraries.
-    return _named({name: value if type(value) is list else [value] for name, value in plain.items()})
+    for name, value in plain.items():
+        if type(value) in _ELEMENTS:
+            # The server takes lists only; a single value is meant as a list of one, as in the other client libraries.
+            plain[name] = [value]
+        elif not isinstance(value, list):
+            raise InvalidValue(_path(name), "a list, a str or a number", describe(_given(properties, name, value)))
+        elif not value:
+            raise InvalidValue(_path(name), "a list of at least one element", "an empty one")
+        else:
+            for index, element in enumerate(value):
+                if type(element) not in _ELEMENTS:
+                    is_set = isinstance(_given(properties, name, value), set | frozenset)
+                    place = "..." if is_set else str(index)
+                    raise InvalidValue(f"{_path(name)}[{place}]", "a str or a number", describe(element))
+    return _named(plain)
 
 
-def _check_elements(change: Union, attribute: Attribute[Properties], properties: Properties) -> None:
-    for name, elements in cast("Mapping[str, tuple[Frozen, ...]]", properties).items():
-        path = f"properties[{name!r}]"
-        if not elements:
-            raise InvalidValue(path, "a list of at least one element", "an empty one")
-        for index, element in enumerate(elements):
-            if type(element) not in (str, int, float):
-                raise InvalidValue(f"{path}[{index}]", "a str or a number", describe(element))
+_ELEMENTS: Final = frozenset({str, int, float})
+
+
+def _path(name: str) -> str:
+    return f"properties[{short_name(name)}]"
+
+
+def _given(properties: Mapping[str, object], name: str, value: object) -> object:
+    """
+    What the caller gave, which tells more than what it was frozen to.
+    """
+    return value if isinstance(properties, Properties) else properties.get(name, value)
 
 
 @frozen
@@ -124,7 +142,7 @@ class Union:
     operator: ClassVar[str] = "$union"
     repeatable: ClassVar[bool] = True
 
-    properties: Properties = field(converter=_lists, validator=_check_elements)
+    properties: Properties = field(converter=_lists)
 
 
 @frozen
@@ -143,11 +161,18 @@ class Remove:
 
 
 def _names(names: tuple[str, ...]) -> tuple[str, ...]:
-    # Freezing a dict of the names checks them all the way properties are checked.
     for index, name in enumerate(names):
-        if type(name) is not str or not name:
-            raise InvalidValue(f"names[{index}]", "a property name, a str", describe(name) if name != "" else "empty")
-    return tuple(_named(dict.fromkeys(names))) if names else names
+        path = f"names[{index}]"
+        if type(name) is not str:
+            raise InvalidValue(path, "a property name, a str", describe(name))
+        if not name:
+            raise InvalidValue(path, "a property name, a str", "empty")
+        if name in PROFILE.misplaced:
+            raise InvalidValue(path, PROFILE.misplaced[name], "as a property")
+        utf8(name, path)
+    if sum(map(len, names)) > PROFILE.size.maximum:
+        raise LimitExceeded("names", PROFILE.size, sum(map(len, names)))
+    return tuple(dict.fromkeys(names))
 
 
 @frozen(init=False)

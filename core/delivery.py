@@ -170,11 +170,15 @@ class Delivery:
                 notes = (f"server_count_mismatch: {verdict.outcome.unknown[0].detail}",)
                 return self._on(behind, Outcome(delivered=part.batch.messages, notes=notes))
             case Advice.RECHECK:
+                if not self._may_repeat(part):
+                    return self._on(behind, verdict.outcome)
+                if part.tries == self.policy.max_tries:
+                    return self._give_up(part, behind, verdict)
                 return self._on((evolve(part, is_rechecked=True), *behind))
             case Advice.STOP:
                 return self._give_up(part, behind, verdict)
             case Advice.RETRY | Advice.THROTTLE:
-                if verdict.outcome.unknown and not (part.batch.repeatable or self.policy.at_least_once):
+                if verdict.outcome.unknown and not self._may_repeat(part):
                     return self._on(behind, verdict.outcome)
                 if self.policy.max_tries is not None and part.tries >= self.policy.max_tries:
                     return self._give_up(part, behind, verdict)
@@ -196,6 +200,9 @@ class Delivery:
         A shell that gives up while its request is under way first says so with ``answered(NoResponse(...))``.
         """
         return self._on((), *(part.given_up(Cause.GIVEN_UP, detail) for part in self._parts))
+
+    def _may_repeat(self, part: _Part) -> bool:
+        return part.batch.repeatable or self.policy.at_least_once
 
     def _give_up(self, part: _Part, behind: tuple[_Part, ...], verdict: Verdict) -> Delivery:
         last = verdict.outcome.failed[0] if verdict.outcome.failed else verdict.outcome.unknown[0]

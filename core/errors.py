@@ -15,7 +15,8 @@ the fault is and what kind of thing was found there, never the value itself: val
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .limits import Limit
@@ -105,6 +106,12 @@ def describe(value: object) -> str:
         return str(value)
     if value is None:
         return "None"
-    kind = type(value)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    # Read below any metaclass, whose own answers may do anything.
+    module, name = _MODULE(type(value)), _QUALNAME(type(value))
+    if type(module) is str and module != "builtins":
+        name = f"{module}.{name}"
     return name if len(name) <= 80 else f"{name[:79]}…"
+
+
+_MODULE: Final[Callable[[type], object]] = type.__dict__["__module__"].__get__
+_QUALNAME: Final[Callable[[type], str]] = type.__dict__["__qualname__"].__get__

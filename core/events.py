@@ -15,11 +15,12 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from .errors import InvalidValue, describe
-from .ids import UserId, insert_id_of, user_id, utf8
+from .ids import UserId, insert_id_of, user_id
 from .library import LIBRARY, VERSION
 from .limits import DISTINCT_ID_CHARACTERS, EARLIEST_SECONDS, INSERT_ID_BYTES, LATEST_MILLISECONDS, PLACEHOLDERS
 from .properties import Properties
 from .shapes import EVENT
+from .text import utf8
 from .times import Instant, time_of
 from .values import freeze
 
@@ -71,12 +72,13 @@ class Track(_TrackLayout):
         time: Instant | None = None,
         insert_id: str | UUID | None = None,
     ) -> Track:
+        frozen_properties = freeze(properties, EVENT)
         # Every event comes through here: what almost all of them are is recognised without a call, and the functions
         # decide about the rest.
         if type(event) is not str or not event or event[0] == "$" or event.isspace():
             event = _event(event)
         if type(distinct_id) is not str or len(distinct_id) > _MAX_ID or distinct_id.strip().lower() in PLACEHOLDERS:
-            distinct_id = _optional_user_id(distinct_id, properties)
+            distinct_id = _optional_user_id(distinct_id, frozen_properties)
         if type(time) is not int or not EARLIEST_SECONDS <= time <= LATEST_MILLISECONDS:
             time = time_of(time)
         if (
@@ -90,11 +92,10 @@ class Track(_TrackLayout):
         track = _new(_TrackLayout)
         track.event = event
         track.distinct_id = distinct_id
-        track.properties = frozen_properties = freeze(properties, EVENT)
+        track.properties = frozen_properties
         track.time = time
         track.insert_id = insert_id
-        # A copy of foreign data names the library that first sent it.
-        library = "" if "mp_lib" in properties or "$lib_version" in properties else _LIBRARY
+        library = "" if frozen_properties.names_library else _LIBRARY
         comma = "," if frozen_properties.json != b"{}" else ""
         track.head = _event_head(event, distinct_id, time, insert_id, library + comma)
         track.__class__ = cls
@@ -135,6 +136,7 @@ def _event_head(event: str, distinct_id: str | None, time: int | None, insert_id
     try:
         return head.encode()
     except UnicodeEncodeError:
-        utf8(event, "event")
-        utf8(distinct_id or "", "distinct_id")
-        raise
+        pass  # the exception holds the text, so ours must not be raised while it is handled
+    utf8(event, "event")
+    utf8(distinct_id or "", "distinct_id")
+    raise AssertionError("one of the two texts is not UTF-8")

@@ -105,14 +105,16 @@ def _find_in_time(message: Message, now: int) -> list[Finding]:
         return []
     path = "properties['time']"
     if route(message, now) is not message:
-        days = (now - message.time) // (24 * _HOUR)
-        reason = f"it is {days:,} days old and /track drops events older than {LIVE_SECONDS.maximum // 86_400}"
-        return [Finding(path, Effect.REROUTED, f"{reason}; it goes to /import")]
-    ahead = (message.time - now) // 1000
-    if message.endpoint is Endpoint.IMPORT and ahead > FUTURE_SECONDS.maximum:
-        return [Finding(path, Effect.REFUSED, f"it is {ahead:,} seconds ahead, /import takes at most one hour")]
-    if ahead > 0:
-        return [Finding(path, Effect.OVERWRITTEN, f"it is {ahead:,} seconds ahead; the server puts its own time there")]
+        hours, most = (now - message.time) // _HOUR, LIVE_SECONDS.maximum // 3600
+        reason = f"it is {hours:,} hours old, and /track takes events for {most}; it goes to /import"
+        return [Finding(path, Effect.REROUTED, reason)]
+    ahead = message.time - now
+    if message.endpoint is Endpoint.IMPORT and ahead > FUTURE_SECONDS.maximum * 1000:
+        reason = f"it is {ahead // 1000:,} seconds ahead, and /import takes one hour at most"
+        return [Finding(path, Effect.REFUSED, reason)]
+    if ahead >= 1000:
+        reason = f"it is {ahead // 1000:,} seconds ahead, and the server puts its own time in its place"
+        return [Finding(path, Effect.OVERWRITTEN, reason)]
     return []
 
 

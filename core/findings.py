@@ -167,6 +167,8 @@ def _find_in_properties(
         elif name.startswith(("$", "mp_")) and name not in known:
             reason = "names that start with '$' or 'mp_' are reserved, and this one is not documented"
             found.append(Finding(path, Effect.UNDOCUMENTED, reason))
+        if not name:
+            found.append(Finding(path, Effect.UNDOCUMENTED, "its name is empty"))
         if name != name.strip():
             found.append(Finding(path, Effect.TRIMMED, "its name starts or ends with white space"))
         if len(name) > PROPERTY_NAME_CHARACTERS.maximum:

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from .errors import InvalidValue, LimitExceeded, describe
 from .limits import DISTINCT_ID_CHARACTERS, INSERT_ID_BYTES, PLACEHOLDERS
+from .text import utf8
 
-__all__ = ["UserId", "anon_id", "group_name", "insert_id_of", "named_id", "user_id", "utf8"]
+__all__ = ["UserId", "anon_id", "group_name", "insert_id_of", "named_id", "user_id"]
 
 UserId: TypeAlias = str | int | UUID
 """What is taken as an id of a user or a group; kept as a str."""
@@ -20,34 +21,32 @@ _INSERT_ID: Final = re.compile(r"[A-Za-z0-9-]{1,36}")
 _UUID4: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def utf8(text: str, path: str) -> str:
-    """
-    The text, if UTF-8 can hold it.
-    """
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise InvalidValue(path, "text that UTF-8 can hold", "a str with a lone surrogate") from None
-    return text
+def _id_text(value: UserId, path: str) -> str:
+    if type(value) is str:
+        return value
+    if type(value) is UUID:
+        return str(value)
+    if type(value) is int:
+        # Python refuses to write integers of some thousand digits; no id is nearly so long.
+        if value.bit_length() > 8 * DISTINCT_ID_CHARACTERS.maximum:
+            raise InvalidValue(
+                path, f"at most {DISTINCT_ID_CHARACTERS.maximum} characters", "an int of far more digits"
+            )
+        return str(value)
+    raise InvalidValue(path, "a str, int or UUID", describe(value))
 
 
 def user_id(value: UserId, path: str) -> str:
     """
     An id as a str that is neither longer than the server keeps nor one of its placeholders.
     """
-    if type(value) is str:
-        text = value
-    elif type(value) is int or type(value) is UUID:
-        text = str(value)
-    else:
-        raise InvalidValue(path, "a str, int or UUID", describe(value))
+    text = _id_text(value, path)
     length = len(text)
     if length > DISTINCT_ID_CHARACTERS.maximum:
         raise LimitExceeded(path, DISTINCT_ID_CHARACTERS, length)
     if text.strip().lower() in PLACEHOLDERS:
         raise InvalidValue(path, "an id of somebody", "a placeholder that Mixpanel refuses, such as 'null' or '0'")
-    return text if text.isascii() else utf8(text, path)
+    return utf8(text, path)
 
 
 def named_id(value: UserId, path: str) -> str:
@@ -64,9 +63,7 @@ def group_name(value: UserId, path: str) -> str:
     """
     A group key, or the id of a group.
     """
-    text = str(value) if type(value) is int or type(value) is UUID else value
-    if type(text) is not str:
-        raise InvalidValue(path, "a str, int or UUID", describe(value))
+    text = _id_text(value, path)
     if not text or text.isspace():
         raise InvalidValue(path, "given", "blank" if text else "empty")
     if len(text) > DISTINCT_ID_CHARACTERS.maximum:

@@ -24,7 +24,7 @@ from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
 from .changes import Add, Append, Delete, GroupChange, PeopleChange, Remove, Set, SetOnce, Union, Unset
-from .errors import InvalidValue, describe
+from .errors import InvalidValue, LimitExceeded, describe
 from .events import Track
 from .identity import Alias, Identify, Merge
 from .messages import Endpoint, Key, Message
@@ -126,6 +126,8 @@ def _from_export(record: dict[str, JSON]) -> Track:
     except InvalidValue as fault:
         for key, name in _EXPORT_FIELDS.items():
             if fault.path == name:
+                if isinstance(fault, LimitExceeded):
+                    raise LimitExceeded(f"properties[{key!r}]", fault.limit, fault.measured) from None
                 raise InvalidValue(f"properties[{key!r}]", fault.allowed, fault.found) from None
         raise
 
@@ -151,14 +153,21 @@ def _structure(record: Mapping[str, JSON], kind: type[_Structured]) -> _Structur
         raise InvalidValue(str(missing.args[0]), "given", "missing") from None
 
 
-def _check_keys(record: Mapping[str, JSON], known: set[str], required: set[str] | frozenset[str]) -> None:
-    for name in record:
-        if name not in known:
-            allowed = "one of the known keys: " + ", ".join(sorted(known))
-            raise InvalidValue(name if name.isidentifier() else f"[{name[:60]!r}]", allowed, "an unknown one")
-    for name in sorted(required):
-        if name not in record:
-            raise InvalidValue(name, "given", "missing")
+def _check_keys(
+    record: Mapping[str, JSON], known: set[str], required: set[str] | frozenset[str], root: str = ""
+) -> None:
+    try:
+        for name in record:
+            if name not in known:
+                allowed = "one of the known keys: " + ", ".join(sorted(known))
+                raise InvalidValue(name if name.isidentifier() else f"[{name[:60]!r}]", allowed, "an unknown one")
+        for name in sorted(required):
+            if name not in record:
+                raise InvalidValue(name, "given", "missing")
+    except InvalidValue as fault:
+        if not root:
+            raise
+        raise fault.under(root) from None
 
 
 def _structure_changes(record: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -219,7 +228,7 @@ def _structure_unset(record: Mapping[str, Any], kind: object) -> Unset:
 
 def _structure_message(record: Mapping[str, Any], kind: object) -> Message:
     endpoint, body, keys = record["endpoint"], record["body"], record["keys"]
-    if endpoint not in _ENDPOINTS:
+    if not isinstance(endpoint, str) or endpoint not in _ENDPOINTS:
         raise InvalidValue("endpoint", "one of " + ", ".join(map(repr, _ENDPOINTS)), "another value")
     if not isinstance(body, dict):
         raise InvalidValue("body", "an object", describe(body))
@@ -230,7 +239,12 @@ def _structure_message(record: Mapping[str, Any], kind: object) -> Message:
     time = record.get("time")
     if time is not None and type(time) is not int:
         raise InvalidValue("time", "milliseconds since 1970, an int", describe(time))
-    return Message(_ENDPOINTS[endpoint], orjson.dumps(body), _structure_keys(keys), time=time, **flags)
+    structured = _structure_keys(keys)
+    if _ENDPOINTS[endpoint] in (Endpoint.TRACK, Endpoint.IMPORT):
+        _check_keys(cast("dict[str, JSON]", body), {"event", "properties"}, {"event", "properties"}, "body")
+        if not isinstance(body["properties"], dict):
+            raise InvalidValue("body.properties", "an object", describe(cast("object", body["properties"])))
+    return Message(_ENDPOINTS[endpoint], orjson.dumps(body), structured, time=time, **flags)
 
 
 def _structure_keys(keys: object) -> tuple[Key, ...]:
@@ -277,12 +291,18 @@ def _tagged(kind: type[Any], converter: Converter) -> Callable[[Any], dict[str, 
     return unstructure
 
 
+def _as_it_is(value: Any, kind: object) -> Any:
+    return value
+
+
 def _converter() -> Converter:
     """
     A converter that hands plain values to the constructors as they are: those check, and know the sentences.
     """
     converter = Converter(detailed_validation=False)
-    converter.register_structure_hook_func(lambda kind: not has(kind), lambda value, kind: value)
+    converter.register_structure_hook_func(lambda kind: not has(kind), _as_it_is)
+    for scalar in (str, int, float, bool):
+        converter.register_structure_hook(scalar, _as_it_is)
     converter.register_unstructure_hook(Properties, lambda properties: properties.thaw())
     irregular: dict[type, Callable[[Any, Any], Any]] = {
         Track: _structure_track,

@@ -31,8 +31,10 @@ def _ip(value: str | int | None) -> str | None:
         return None
     if type(value) is int and value == 0:
         return "0"
-    if type(value) is not str or not value or not value.isascii() or not value.isprintable():
-        raise InvalidValue("ip", "an IP address, or '0' for no place", describe(value) if value != "" else "empty")
+    if type(value) is not str:
+        raise InvalidValue("ip", "an IP address, or '0' for no place", describe(value))
+    if not value or not value.isascii() or not value.isprintable():
+        raise InvalidValue("ip", "an IP address, or '0' for no place", describe(value) if value else "empty")
     return value
 
 

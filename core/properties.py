@@ -10,8 +10,9 @@ from typing import TypeAlias, cast
 import orjson
 
 from .shapes import Shape
+from .text import short_name
 
-__all__ = ["JSON", "Frozen", "Properties", "short_name"]
+__all__ = ["JSON", "Frozen", "Properties"]
 
 JSON: TypeAlias = "str | int | float | bool | list[JSON] | dict[str, JSON] | None"
 """What JSON can say."""
@@ -28,17 +29,32 @@ class Properties(Mapping[str, Frozen]):
     different things there), and shows its names but not its values in its repr.
     """
 
-    __slots__ = ("_shape", "_tree", "json")
+    __slots__ = ("_json", "_names_library", "_shape", "_tree")
 
-    json: bytes
-    """The object as JSON, in UTF-8."""
+    _json: bytes
+    _names_library: bool
     _shape: Shape | None
     _tree: dict[str, JSON] | None
 
-    def __init__(self, json: bytes, shape: Shape | None = None) -> None:
-        self.json = json
+    def __init__(self, json: bytes, shape: Shape | None = None, *, names_library: bool = False) -> None:
+        self._json = json
+        self._names_library = names_library
         self._shape = shape
         self._tree = None
+
+    @property
+    def json(self) -> bytes:
+        """
+        The object as JSON, in UTF-8.
+        """
+        return self._json
+
+    @property
+    def names_library(self) -> bool:
+        """
+        Whether the properties tell which library first sent them.
+        """
+        return self._names_library
 
     def fits(self, shape: Shape) -> bool:
         """
@@ -48,14 +64,14 @@ class Properties(Mapping[str, Frozen]):
 
     def _read(self) -> dict[str, JSON]:
         if self._tree is None:
-            self._tree = cast("dict[str, JSON]", orjson.loads(self.json))
+            self._tree = cast("dict[str, JSON]", orjson.loads(self._json))
         return self._tree
 
     def thaw(self) -> dict[str, JSON]:
         """
         A new plain dict of the same content, the caller's to change.
         """
-        return cast("dict[str, JSON]", orjson.loads(self.json))
+        return cast("dict[str, JSON]", orjson.loads(self._json))
 
     def __getitem__(self, name: str) -> Frozen:
         return _frozen(self._read()[name])
@@ -68,7 +84,7 @@ class Properties(Mapping[str, Frozen]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Properties):
-            return self.json == other.json or _says_same(self._read(), other._read())
+            return self._json == other.json or _says_same(self._read(), other._read())
         if isinstance(other, Mapping):
             return _says_same(self._read(), cast("object", other))
         return NotImplemented
@@ -87,14 +103,7 @@ class Properties(Mapping[str, Frozen]):
         return self
 
     def __reduce__(self) -> tuple[type[Properties], tuple[bytes]]:
-        return Properties, (self.json,)
-
-
-def short_name(name: str) -> str:
-    """
-    The repr of a property name, not too long for a sentence.
-    """
-    return repr(name) if len(name) <= 60 else repr(f"{name[:59]}…")
+        return Properties, (self._json,)
 
 
 def _frozen(value: JSON) -> Frozen:

@@ -30,6 +30,8 @@ class Shape:
 
     Attributes:
         own: How many properties the library adds beside them.
+        depth: How many objects they stand in already.
+        library_names: Names that tell which library first sent the properties.
         misplaced: Names that may not be used, each with where its value belongs, phrased to follow "must be".
     """
 
@@ -37,12 +39,17 @@ class Shape:
     misplaced_names: frozenset[str] = field(
         init=False, default=Factory(lambda self: frozenset(self.misplaced), takes_self=True)
     )
+    library_names: frozenset[str] = frozenset()
+    special_names: frozenset[str] = field(
+        init=False, default=Factory(lambda self: self.misplaced_names | self.library_names, takes_self=True)
+    )
     count: Limit | None = None
     own: int = 0
+    depth: int = 0
     list_elements: Limit | None = None
     object_keys: Limit | None = None
     object_depth: Limit | None = None
-    size: Limit | None = None
+    size: Limit
 
 
 _NO_BUCKET: Final = "left out: the product hides data with a property of this name"
@@ -58,6 +65,7 @@ EVENT: Final = Shape(
         "bucket": _NO_BUCKET,
         "$bucket": _NO_BUCKET,
     },
+    library_names=frozenset({"mp_lib", "$lib_version"}),
     count=EVENT_PROPERTIES,
     own=6,  # token, mp_lib, $lib_version, distinct_id, time, $insert_id
     list_elements=LIST_ELEMENTS,
@@ -87,6 +95,7 @@ CHARGE: Final = Shape(
     misplaced={"$amount": "given as amount of the charge", "$time": "given as time of the charge"},
     count=OBJECT_KEYS,
     own=2,  # $amount, $time
+    depth=1,  # the transaction itself
     object_keys=OBJECT_KEYS,
     object_depth=OBJECT_DEPTH,
     size=UPDATE_BYTES,

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from .errors import InvalidValue, describe
 from .limits import EARLIEST_SECONDS, LATEST_MILLISECONDS, MILLISECONDS_FROM
 
-__all__ = ["Instant", "instant_of", "instant_text", "milliseconds", "seconds", "time_of"]
+__all__ = ["Instant", "in_utc", "instant_of", "instant_text", "milliseconds", "seconds", "time_of"]
 
 Instant: TypeAlias = int | float | datetime
 """What is taken as a time; kept as an int."""
@@ -40,10 +40,11 @@ def time_of(value: Instant | None) -> int | None:
     if type(value) is float:
         if not math.isfinite(value):
             raise InvalidValue("time", _ALLOWED, describe(value))
+        if not 0 <= value <= LATEST_MILLISECONDS:
+            raise InvalidValue("time", _ALLOWED, "outside of that")
         return _kept(round(value if value >= MILLISECONDS_FROM else value * 1000))
     if type(value) is datetime:
-        aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-        return _kept((aware - _EPOCH) // timedelta(milliseconds=1))
+        return _kept((in_utc(value, "time") - _EPOCH) // timedelta(milliseconds=1))
     raise InvalidValue("time", "an int, float or datetime", describe(value))
 
 
@@ -68,16 +69,30 @@ def seconds(time: int) -> int:
     return time if time < MILLISECONDS_FROM else time // 1000
 
 
-def instant_text(value: datetime) -> str:
+def in_utc(value: datetime, path: str) -> datetime:
     """
-    A datetime the way Mixpanel reads dates: in UTC, without an offset. One without a timezone is read as UTC.
+    The datetime in UTC; without a timezone it is read as UTC.
+    """
+    try:
+        if value.utcoffset() is None:
+            return value.replace(tzinfo=UTC)
+        return value.astimezone(UTC)
+    except OverflowError:
+        fault = InvalidValue(path, "a datetime between the years 1 and 9999 in UTC", "one outside")
+    except Exception:  # noqa: BLE001  # a timezone is code of the caller's and may raise anything
+        fault = InvalidValue(path, "a datetime with a timezone that knows its offset", "one with another")
+    # Raised out here, so that what the timezone raised is not shown beside it.
+    raise fault
+
+
+def instant_text(value: datetime, path: str = "") -> str:
+    """
+    A datetime the way Mixpanel reads dates: in UTC, without an offset.
 
     The documented form has whole seconds (https://docs.mixpanel.com/docs/data-structure/property-reference/data-type);
     microseconds, if there are any, follow after a dot rather than being dropped.
     """
-    if value.tzinfo is not None:
-        value = value.astimezone(UTC).replace(tzinfo=None)
-    return value.isoformat()
+    return in_utc(value, path).replace(tzinfo=None).isoformat()
 
 
 def instant_of(seconds: int) -> str:

@@ -32,7 +32,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -44,8 +45,9 @@ import orjson
 
 from .errors import InvalidValue, LimitExceeded, describe
 from .limits import NESTING
-from .properties import JSON, Properties, short_name
+from .properties import JSON, Properties
 from .shapes import Shape
+from .text import is_utf8, short_name
 from .times import instant_text
 
 __all__ = ["freeze", "number"]
@@ -64,36 +66,86 @@ def freeze(properties: Mapping[str, object], shape: Shape, path: str = "properti
         items = cast("dict[str, Any]", properties).copy()
         if _is_plain(items, shape):
             try:
-                return Properties(orjson.dumps(items), shape)
+                json = orjson.dumps(items)
             except orjson.JSONEncodeError:
                 pass  # a key, a surrogate or an integer: the walk names it
+            else:
+                # Only now are all keys known to be text, and nothing of the caller's can be called by asking for them.
+                if len(json) <= shape.size.maximum and shape.special_names.isdisjoint(items):
+                    return Properties(json, shape)
     elif type(properties) is Properties and properties.fits(shape):
         return properties
-    return Properties(orjson.dumps(_Walk(shape).properties(cast("Mapping[str, Any]", properties), path)), shape)
+    copied = _Walk(shape).properties(cast("Any", properties), path)
+    return Properties(orjson.dumps(copied), shape, names_library=not shape.library_names.isdisjoint(copied))
 
 
 def _is_plain(properties: dict[str, Any], shape: Shape) -> bool:
     """
-    Whether a flat dict of exact scalars, as almost every real event is, can go to the encoder without a careful walk.
+    Whether exact scalars, and lists and dicts of them, are all there is: then the encoder needs no careful walk before.
 
-    What the encoder itself refuses (keys, surrogates, large integers) is not looked at.
+    Lists and dicts inside are replaced by copies. What the encoder itself refuses (keys, surrogates, large integers) is
+    not looked at.
     """
-    text_length = 0
-    for value in properties.values():
+    count = shape.count
+    if count is not None and len(properties) + shape.own > count.maximum:
+        return False
+    room = shape.size.maximum
+    for name, value in properties.items():
         kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
         if kind is str:
-            text_length += len(value)
+            room -= len(value)
         elif kind is float:
             if value - value != 0.0:
                 return False
+        elif kind is list or kind is dict:
+            properties[name] = copied = value.copy()
+            room = _room_beside(copied, kind, shape, shape.depth, 1, room)
+            if room < 0:
+                return False
         elif kind is not int and kind is not bool and value is not None:
             return False
-    count, size = shape.count, shape.size
-    return (
-        (count is None or len(properties) + shape.own <= count.maximum)
-        and (size is None or text_length <= size.maximum)
-        and shape.misplaced_names.isdisjoint(properties)
-    )
+    return room >= 0
+
+
+def _room_beside(values: Any, kind: Any, shape: Shape, objects: int, depth: int, room: int) -> int:
+    """
+    How many bytes of *room* are left beside a copied list or dict, at most; negative if it wants a careful walk.
+
+    Lists and dicts inside are replaced by copies, so the room also bounds the work for a value that holds itself.
+    """
+    if kind is dict:
+        objects += 1
+        if (shape.object_keys is not None and len(values) > shape.object_keys.maximum) or (
+            shape.object_depth is not None and objects > shape.object_depth.maximum
+        ):
+            return -1
+        entries = values.items()
+    else:
+        if shape.list_elements is not None and len(values) > shape.list_elements.maximum:
+            return -1
+        entries = enumerate(values)
+    if depth > NESTING.maximum:
+        return -1
+    room -= 2 * len(values)
+    for place, value in entries:
+        if kind is dict:
+            if type(place) is not str:
+                return -1
+            room -= len(place)
+        inner: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
+        if inner is str:
+            room -= len(value)
+        elif inner is float:
+            if value - value != 0.0:
+                return -1
+        elif inner is list or inner is dict:
+            values[place] = copied = value.copy()
+            room = _room_beside(copied, inner, shape, objects, depth + 1, room)
+        elif inner is not int and inner is not bool and value is not None:
+            return -1
+        if room < 0:
+            return -1
+    return room
 
 
 def number(value: object, path: str) -> int | float:
@@ -106,15 +158,9 @@ def number(value: object, path: str) -> int | float:
     if type(value) not in _NUMBERS:
         raise InvalidValue(path, "a finite number (int, float or Decimal)", describe(value))
     try:
-        return cast("int | float", _scalar(value))
-    except _Unfit as fault:
-        raise InvalidValue(path, *fault.args) from None
-
-
-class _Unfit(Exception):
-    """
-    A value that has no JSON form; the walk adds where it stood.
-    """
+        return cast("int | float", _SCALARS[type(value)](value))
+    except InvalidValue as fault:
+        raise fault.under(path) from None
 
 
 _MAPPINGS: Final = frozenset({dict, OrderedDict, defaultdict, Counter})
@@ -128,69 +174,57 @@ _ALLOWED: Final = (
 )
 
 
-def _none(value: None) -> None:
+def _itself(value: JSON) -> JSON:
     return value
 
 
 def _text(value: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise _Unfit("text that UTF-8 can hold", "a str with a lone surrogate") from None
+    if not is_utf8(value):
+        raise InvalidValue("", "text that UTF-8 can hold", "a str with a lone surrogate")
     return value
 
 
 def _integer(value: int) -> int:
     if not -(2**63) <= value < 2**64:
-        raise _Unfit("an integer of at most 64 bits", f"an int of {value.bit_length():,} bits")
+        raise InvalidValue("", "an integer of at most 64 bits", f"an int of {value.bit_length():,} bits")
     return value
 
 
 def _float(value: float) -> float:
     if not math.isfinite(value):
-        raise _Unfit("a finite number", str(value))
+        raise InvalidValue("", "a finite number", str(value))
     return value
 
 
 def _decimal(value: Decimal) -> int | float:
     if not value.is_finite():
-        raise _Unfit("a finite number", f"Decimal({str(value).lower()})")
+        raise InvalidValue(
+            "", "a finite number", f"Decimal({'nan' if value.is_nan() else 'infinity' if value > 0 else '-infinity'})"
+        )
     if -20 <= value.adjusted() < 20 and value == (whole := int(value)) and -(2**63) <= whole < 2**64:
         return whole
     nearest = float(value)
     if not math.isfinite(nearest) or Decimal(repr(nearest)) != value:
-        raise _Unfit(
+        raise InvalidValue(
+            "",
             "a Decimal of at most 15 digits, which a 64-bit float holds exactly (round it, or send str(value))",
             f"one of {len(value.as_tuple().digits)} digits",
         )
     return nearest
 
 
-def _instant(value: datetime) -> str:
-    try:
-        return instant_text(value)
-    except (OverflowError, ValueError):
-        raise _Unfit("a datetime between the years 1 and 9999 in UTC", "one outside") from None
-
-
 _SCALARS: Final[dict[type, Callable[..., JSON]]] = {
     str: _text,
-    bool: bool,
-    type(None): _none,
+    bool: _itself,
+    type(None): _itself,
     int: _integer,
     float: _float,
     Decimal: _decimal,
-    datetime: _instant,
+    datetime: instant_text,
     date: date.isoformat,
     UUID: str,
 }
-
-
-def _scalar(value: object) -> JSON:
-    convert = _SCALARS.get(type(value))
-    if convert is None:
-        raise _Unfit(_ALLOWED, describe(value))
-    return convert(value)
+"""How a value of just that type becomes JSON; a fault has an empty path, the walk adds where it stood."""
 
 
 class _Walk:
@@ -203,6 +237,7 @@ class _Walk:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self.text_length = 0
+        self.elements = 0
         self.above: set[int] = set()
 
     def properties(self, properties: Mapping[str, object], path: str) -> dict[str, JSON]:
@@ -215,7 +250,7 @@ class _Walk:
             raise LimitExceeded(path, count, len(properties) + self.shape.own)
         self.above.add(id(properties))
         try:
-            plain = self.copy_object(cast("dict[object, object]", properties), 0, 0)
+            plain = self.copy_object(cast("dict[object, object]", properties), self.shape.depth, 0)
         except InvalidValue as fault:
             raise fault.under(path) from None
         for name in plain:
@@ -225,25 +260,22 @@ class _Walk:
 
     def copy_value(self, value: object, objects: int, lists: int) -> JSON:
         kind = type(value)
-        if kind in _SCALARS:
+        convert = _SCALARS.get(kind)
+        if convert is not None:
             if kind is str:
                 self.measure(cast("str", value))
-            try:
-                return _scalar(value)
-            except _Unfit as fault:
-                raise InvalidValue("", *fault.args) from None
+            return convert(value)
         if kind in _MAPPINGS:
             return self.copy_nested(value, cast("dict[object, object]", value), objects, lists)
-        if kind is Properties:
-            return self.copy_nested(
-                value, cast("dict[object, object]", cast("Properties", value).thaw()), objects, lists
-            )
         if kind in _LISTS:
             return self.copy_list(cast("list[object]", value), objects, lists)
         if kind in _SETS:
             return self.copy_set(cast("set[object]", value), objects, lists)
-        if isinstance(value, Enum):
-            return self.copy_value(value.value, objects, lists)
+        if kind is Properties:
+            thawed = cast("dict[object, object]", cast("Properties", value).thaw())
+            return self.copy_nested(value, thawed, objects, lists)
+        if issubclass(kind, Enum):
+            return self.copy_value(self.value_of_enum(cast("Enum", value), objects + lists), objects, lists)
         if attrs.has(kind):
             fields = [field.name for field in attrs.fields(kind)]
             return self.copy_nested(value, _read_fields(value, fields), objects, lists, attributes=True)
@@ -257,7 +289,7 @@ class _Walk:
     ) -> dict[str, JSON]:
         self.enter(owner, objects + lists + 1)
         keys, depth = self.shape.object_keys, self.shape.object_depth
-        if depth is not None and objects + 1 > depth.maximum:
+        if depth is not None and objects >= depth.maximum:
             raise LimitExceeded("", depth, objects + 1)
         if keys is not None and len(items) > keys.maximum:
             raise LimitExceeded("", keys, len(items))
@@ -268,35 +300,43 @@ class _Walk:
     def copy_object(
         self, items: dict[object, object], objects: int, lists: int, attributes: bool = False
     ) -> dict[str, JSON]:
-        plain: dict[str, JSON] = {}
-        for name, value in list(items.items()):
+        # A list, because another thread may be changing the dict; and dict's own items, because the keys of another
+        # mapping may be asked for their hash on the way.
+        entries: list[tuple[object, object]] = list(cast("Any", dict).items(items))
+        for name, _ in entries:
             if type(name) is not str:
                 raise InvalidValue("", "a dict with str keys", f"one with a key of type {describe(name)}")
-            try:
-                self.measure(_text(name))
-            except _Unfit:
-                raise InvalidValue("", "a dict with keys that UTF-8 can hold", "one with a lone surrogate") from None
-            try:
-                plain[name] = self.copy_value(value, objects, lists)
-            except InvalidValue as fault:
-                raise fault.under(f".{name}" if attributes else f"[{short_name(name)}]") from None
+            if not is_utf8(name):
+                raise InvalidValue("", "a dict with keys that UTF-8 can hold", "one with a lone surrogate")
+            self.measure(name)
+        plain: dict[str, JSON] = {}
+        name = ""
+        try:
+            for name, value in entries:
+                plain[cast("str", name)] = self.copy_value(value, objects, lists)
+        except InvalidValue as fault:
+            raise fault.under(f".{name}" if attributes else f"[{short_name(cast('str', name))}]") from None
         return plain
 
-    def copy_list(self, values: list[object] | tuple[object, ...], objects: int, lists: int) -> list[JSON]:
+    def copy_list(self, values: Sequence[object], objects: int, lists: int) -> list[JSON]:
         self.enter(values, objects + lists + 1)
         elements = self.shape.list_elements
         if elements is not None and len(values) > elements.maximum:
             raise LimitExceeded("", elements, len(values))
+        # Each element takes at least itself and a comma; the same list many times over is as large as it is written.
+        self.elements += len(values)
+        if 2 * self.elements > self.shape.size.maximum:
+            raise LimitExceeded("", self.shape.size, 2 * self.elements)
         plain: list[JSON] = []
-        for index, value in enumerate(tuple(values)):
-            try:
-                plain.append(self.copy_value(value, objects, lists + 1))
-            except InvalidValue as fault:
-                raise fault.under(f"[{index}]") from None
+        try:
+            for value in tuple(values):  # not a comprehension: a fault must know how far it came
+                plain.append(self.copy_value(value, objects, lists + 1))  # noqa: PERF401
+        except InvalidValue as fault:
+            raise fault.under(f"[{len(plain)}]") from None
         self.above.discard(id(values))
         return plain
 
-    def copy_set(self, values: set[object] | frozenset[object], objects: int, lists: int) -> list[JSON]:
+    def copy_set(self, values: AbstractSet[object], objects: int, lists: int) -> list[JSON]:
         try:
             plain = self.copy_list(list(values), objects, lists)
         except InvalidValue as fault:
@@ -305,6 +345,16 @@ class _Walk:
                 raise InvalidValue("[...]", fault.allowed, fault.found) from None
             raise
         return sorted(plain, key=orjson.dumps)
+
+    def value_of_enum(self, value: Enum, depth: int) -> object:
+        # The value of a member may be another member, or itself.
+        content, steps = value, depth
+        while issubclass(type(content), Enum):
+            steps += 1
+            if steps > NESTING.maximum:
+                raise LimitExceeded("", NESTING, steps)
+            content = content.value
+        return content
 
     def enter(self, owner: object, depth: int) -> None:
         if id(owner) in self.above:
@@ -316,7 +366,7 @@ class _Walk:
     def measure(self, text: str) -> None:
         self.text_length += len(text)
         size = self.shape.size
-        if size is not None and self.text_length > size.maximum:
+        if self.text_length > size.maximum:
             raise LimitExceeded("", size, self.text_length)
 
 

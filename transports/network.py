@@ -8,8 +8,10 @@ kernel piece by piece, and a server cannot act on one that is incomplete.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
+import queue
 import socket
 import ssl
 import threading
@@ -26,13 +28,19 @@ from ..core import VERSION, Answer, InvalidValue, NoResponse, Request, Response
 
 __all__ = ["Network"]
 
-_PIECE_BYTES: Final = 64 * 1024
+_PIECE_BYTES: Final = 16 * 1024
+"""One record of TLS: a larger piece would go out in several steps, each with the time limit of its own."""
 _MAX_ANSWER_BYTES: Final = 64 * 1024
 _MAX_REPORT_BYTES: Final = 1024 * 1024
 """A 400 may name each of 2,000 records, in some 200 bytes each."""
+_MAX_RECEIVED_BYTES: Final = 2 * 1024 * 1024
+"""For one answer with its headers and chunks, of which http.client reads what the server says, even without end."""
 _GZIP_LEVEL: Final = 6
 _GZIP_FROM_BYTES: Final = 512
 """Below that the header of the format and the work outweigh what is saved."""
+
+# ValueError: http.client makes one of a chunk with a negative size.
+_WEATHER: Final = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
 
 
 class Network:
@@ -40,12 +48,15 @@ class Network:
     Makes requests, one at a time for each thread that calls it, over connections that are kept.
 
     Args:
-        connect_timeout_seconds: For the connection, TLS included.
+        connect_timeout_seconds: For the connection, and as long again for TLS.
         request_timeout_seconds: For the whole request, from the first byte to the last of the answer, however slowly it
             arrives. Looking up the host's name comes before and cannot be bounded here.
         compress: Whether bodies that may travel as gzip do.
         ca_file: A file of certificates to trust instead of the system's.
-        max_connections: How many connections are kept for reuse.
+        max_connections: How many connections to one server are kept for reuse.
+
+    Raises:
+        InvalidValue: If a setting is out of range, or the file holds no certificates.
     """
 
     def __init__(
@@ -63,10 +74,12 @@ class Network:
         ):
             if not 0 < seconds <= 3600:
                 raise InvalidValue(name, "more than 0 and at most 3,600 seconds", f"{seconds:g}")
-        self._connect_timeout_seconds = connect_timeout_seconds
+        if max_connections < 1:
+            raise InvalidValue("max_connections", "at least 1", str(max_connections))
+        self._connect_timeout_seconds = min(connect_timeout_seconds, request_timeout_seconds)
         self._request_timeout_seconds = request_timeout_seconds
         self._compress = compress
-        self._ca_file = ca_file
+        self._tls = None if ca_file is None else _trust(ca_file)
         self._max_connections = max_connections
         self._lock = threading.Lock()
         self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
@@ -88,15 +101,15 @@ class Network:
         headers["Content-Length"] = str(len(body))
         if request.authorization is not None:
             headers["Authorization"] = request.authorization
-        pieces = _Pieces(body, deadline)
+        pieces = _Pieces(body)
         url = parse_url(request.url)
         # A kept connection may be closed by the server at the moment of its reuse, which leaves in doubt whether the
         # request arrived. What may not be repeated must not run that risk.
         pool = self._pool(f"{url.scheme}://{url.netloc}") if request.repeatable else self._new_pool(str(url))
         try:
             return self._post(pool, url.request_uri, headers, pieces, deadline)
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-            return _no_response(error, maybe_received=pieces.are_all_handed_over)
+        except _WEATHER as error:
+            return _no_response(error, pieces)
         finally:
             if not request.repeatable:
                 pool.close()
@@ -121,17 +134,10 @@ class Network:
         assert url.host is not None
         if url.scheme == "http":
             return _Pool(url.host, url.port, maxsize=self._max_connections, retries=False)
-        context = create_urllib3_context(ssl_minimum_version=ssl.TLSVersion.TLSv1_2, cert_reqs=ssl.CERT_REQUIRED)
-        if self._ca_file is None:
-            context.load_default_certs()
-        return _TlsPool(
-            url.host,
-            url.port,
-            maxsize=self._max_connections,
-            retries=False,
-            ssl_context=context,
-            ca_certs=self._ca_file,
-        )
+        if self._tls is None:
+            # Loaded once: finding and reading the system's certificates can take longer than a request.
+            self._tls = _trust(None)
+        return _TlsPool(url.host, url.port, maxsize=self._max_connections, retries=False, ssl_context=self._tls)
 
     def _post(
         self,
@@ -154,10 +160,12 @@ class Network:
             decode_content=False,
         )
         most = _MAX_REPORT_BYTES if response.status == 400 else _MAX_ANSWER_BYTES
-        try:
-            body, is_complete = _read(response, most)
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
-            body, is_complete = b"", False
+        body, is_complete = b"", False
+        # http.client takes 102 and 103 for the answer. The true one follows and must not become that of the next
+        # request; so nothing is read here, because reading to the end would keep the connection.
+        if response.status >= 200:
+            with contextlib.suppress(*_WEATHER):
+                body, is_complete = _read(response, most)
         if is_complete:
             response.release_conn()
         else:
@@ -182,20 +190,31 @@ def _read(response: urllib3.BaseHTTPResponse, most: int) -> tuple[bytes, bool]:
     return b"".join(parts)[:most], False
 
 
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    context = create_urllib3_context(ssl_minimum_version=ssl.TLSVersion.TLSv1_2, cert_reqs=ssl.CERT_REQUIRED)
+    if ca_file is None:
+        context.load_default_certs()
+        return context
+    try:
+        context.load_verify_locations(ca_file)
+    except OSError:  # the base of SSLError too
+        raise InvalidValue("ca_file", "a readable file of certificates in PEM form", "something else") from None
+    return context
+
+
 class _Pieces:
     """
-    A body in pieces, which knows whether the last one was taken and stops when the time is up.
+    A body in pieces, which knows whether the first one was taken, and the last.
     """
 
-    def __init__(self, body: bytes, deadline: float) -> None:
+    def __init__(self, body: bytes) -> None:
         self._body = body
-        self._deadline = deadline
+        self.is_begun = False
         self.are_all_handed_over = False
 
     def __iter__(self) -> Iterator[bytes]:
+        self.is_begun = True
         for start in range(0, len(self._body), _PIECE_BYTES):
-            if monotonic() > self._deadline:
-                raise TimeoutError("the time for the request ran out")
             yield self._body[start : start + _PIECE_BYTES]
         # Reached only when the consumer comes back after the last piece.
         self.are_all_handed_over = True
@@ -209,25 +228,37 @@ _limit = _Limit()
 """When the request that this thread is making must be over, on the monotonic clock."""
 
 
-class _DeadlineReader(io.RawIOBase):
+def _allow(sock: socket.socket, deadline: float) -> None:
     """
-    Reads a socket, each time for no longer than is left. The timeout of a socket alone starts anew with each byte.
+    Let the next step of *sock* take no longer than is left. The timeout of a socket alone starts anew with each byte.
+    """
+    left = deadline - monotonic()
+    if left <= 0:
+        raise TimeoutError("the time for the request ran out")
+    sock.settimeout(left)
+
+
+class _BoundedReader(io.RawIOBase):
+    """
+    Reads an answer from a socket, up to the deadline and only so much of it.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw = raw
         self._sock = sock
         self._deadline = _limit.deadline
+        self._left_bytes = _MAX_RECEIVED_BYTES
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:  # Any: the type of a writable buffer came with Python 3.12
-        left = self._deadline - monotonic()
-        if left <= 0:
-            raise TimeoutError("the time for the request ran out")
-        self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
+        if self._left_bytes <= 0:
+            raise OSError("the answer is too long")
+        _allow(self._sock, self._deadline)
+        count = self._raw.readinto(buffer)
+        self._left_bytes -= count or 0
+        return count
 
     def close(self) -> None:
         self._raw.close()
@@ -237,28 +268,48 @@ class _DeadlineReader(io.RawIOBase):
 class _Answer(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:  # Any: passed on as they are
         super().__init__(sock, *arguments, **options)
-        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
+        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock))
 
 
 class _Connection(HTTPConnection):
     response_class = _Answer
 
+    def send(self, data: Any) -> None:  # Any: passed on as it is
+        if self.sock is not None:
+            _allow(self.sock, _limit.deadline)
+        super().send(data)
 
-class _TlsConnection(HTTPSConnection):
-    response_class = _Answer
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Kept(queue.LifoQueue[Any]):  # Any: urllib3 keeps None for a connection that is not made yet
+    """
+    Connections kept for reuse. One too many is closed without a word, where urllib3 would log a warning each time.
+    """
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        try:
+            super().put(item, block=False)
+        except queue.Full:
+            if item is not None:
+                item.close()
 
 
 class _Pool(urllib3.HTTPConnectionPool):
+    QueueCls = _Kept
     ConnectionCls = _Connection  # pyright: ignore[reportAssignmentType]  # the protocol misses urllib3's own class
 
 
 class _TlsPool(urllib3.HTTPSConnectionPool):
+    QueueCls = _Kept
     ConnectionCls = _TlsConnection  # pyright: ignore[reportAssignmentType]
 
 
 _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (urllib3.exceptions.NameResolutionError, "the host name was not found"),
-    (urllib3.exceptions.NewConnectionError, "the connection was refused"),
+    (urllib3.exceptions.NewConnectionError, "the server could not be connected to"),
     (urllib3.exceptions.ConnectTimeoutError, "the connection timed out"),
     (urllib3.exceptions.SSLError, "TLS failed"),
     (urllib3.exceptions.ReadTimeoutError, "the request timed out"),
@@ -269,23 +320,25 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
 """What an exception means, first match; its own text may hold addresses and is not repeated."""
 
 
-def _no_response(error: Exception, *, maybe_received: bool) -> NoResponse:
-    reason = next((words for kind, words in _REASONS if isinstance(error, kind)), "the request failed")
-    certificate = _certificate_error(error)
-    if certificate is not None:
-        return NoResponse(reason=f"TLS failed: {certificate}", maybe_received=False, blocked=True)
-    return NoResponse(reason=reason, maybe_received=maybe_received)
+def _no_response(error: Exception, pieces: _Pieces) -> NoResponse:
+    # urllib3 wraps what the socket or TLS raised. The context of an exception would tell too, but also of errors that
+    # the caller happens to be handling.
+    inner = next((each for each in error.args if isinstance(each, Exception)), error)
+    # Only a handshake decides about trust; later, the same error means that the stream is broken.
+    if not pieces.is_begun and (distrust := _distrust(inner)) is not None:
+        return NoResponse(reason=f"TLS failed: {distrust}", maybe_received=False, blocked=True)
+    told = inner if isinstance(inner, TimeoutError) else error
+    reason = next((words for kind, words in _REASONS if isinstance(told, kind)), "the request failed")
+    return NoResponse(reason=reason, maybe_received=pieces.are_all_handed_over)
 
 
-def _certificate_error(error: BaseException | None) -> str | None:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_message
-        if isinstance(error, ssl.SSLError) and error.reason in _BLOCKING_TLS:
-            return str(error.reason).replace("_", " ").lower()
-        inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
-        error = error.__cause__ or error.__context__ or inner
+def _distrust(error: Exception) -> str | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError) and error.reason in _BLOCKING_TLS:
+        return error.reason.replace("_", " ").lower()
     return None
 
 
 _BLOCKING_TLS: Final = frozenset({"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_VERSION_NUMBER"})
+"""The server speaks only older versions, or no TLS at all."""

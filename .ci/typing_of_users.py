@@ -1,0 +1,49 @@
+"""
+What users write is checked as they would check it: right uses pass a strict type check, wrong ones fail it.
+
+    python typing_of_users.py MYPY
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+RIGHT = """
+from datetime import UTC, datetime
+from mixwire.core import Add, Charge, GroupOp, PeopleOp, Project, Set, Track, Union, encode
+from mixwire.transports import SyncTransport
+
+project = Project("TOKEN", server="eu", events="import")
+track = Track("Signed Up", distinct_id="u1", properties={"plan": "pro", "seats": [1, 2]}, time=datetime.now(UTC))
+wire: dict[str, object] = {**encode(track, project).to_wire()}
+PeopleOp("u1", Set({"plan": "pro"}), Add({"credits": 10}))
+GroupOp("Company", "acme", Union({"tags": ["a"]}))
+Charge("u1", 9.5, time=1767225600)
+with SyncTransport(project) as transport:
+    delivered: int = len(transport.send(encode(track, project)).delivered)
+"""
+WRONG = {
+    "an increment on a group": 'from mixwire.core import *\nGroupOp("Company", "acme", Add({"seats": 1}))',
+    "an event that is no str": "from mixwire.core import *\nTrack(5, distinct_id='u1')",
+    "an unknown route": 'from mixwire.core import *\nProject("TOKEN", events="live")',
+    "a time that is a str": "from mixwire.core import *\nTrack('E', distinct_id='u1', time='2026-01-01')",
+    "properties that are no mapping": "from mixwire.core import *\nTrack('E', distinct_id='u1', properties=[1])",
+    "an outcome taken for a bool": "from mixwire.core import *\nx: int = Outcome().delivered",
+}
+
+
+def errors_of(code: str, folder: str) -> str:
+    file = Path(folder) / "user.py"
+    file.write_text(code, encoding="utf-8")
+    checked = subprocess.run([sys.argv[1], "--strict", str(file)], capture_output=True, text=True, check=False)
+    return checked.stdout if checked.returncode else ""
+
+
+with tempfile.TemporaryDirectory() as folder:
+    problems = [errors_of(RIGHT, folder)] if errors_of(RIGHT, folder) else []
+    problems += [f"passes the type check: {name}" for name, code in WRONG.items() if not errors_of(code, folder)]
+print("\n".join(problems) or f"{len(WRONG)} wrong uses are found, the right ones pass")
+sys.exit(bool(problems))

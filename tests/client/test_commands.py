@@ -1,0 +1,207 @@
+"""
+The command line as a person meets it: what it prints, where, and its exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+from mixwire.commands import mixwire
+from pytest_httpserver import HTTPServer
+
+if TYPE_CHECKING:
+    from conftest import Arrivals
+
+GOOD = '{"event":"Opened","properties":{"distinct_id":"user-1","time":1767225600,"$insert_id":"a1"}}'
+PLACEHOLDER = (
+    "properties['distinct_id'] must be an id of somebody, "
+    "not a placeholder that Mixpanel refuses, such as 'null' or '0'"
+)
+OTHER = '{"event":"Closed","properties":{"distinct_id":"user-1","time":1767225601,"$insert_id":"a2"}}'
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TOKEN", "SERVER", "EVENTS", "LIMITS"):
+        monkeypatch.delenv(f"MIXWIRE_{name}", raising=False)
+
+
+def run(*arguments: str, lines: str = "") -> Result:
+    return CliRunner().invoke(mixwire, arguments, input=lines)
+
+
+def closed_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_bad_line_is_told_with_its_number_and_path_and_the_good_ones_go_on(arrivals: Arrivals) -> None:
+    bad = '{"event":"Opened","properties":{"distinct_id":"null","time":1767225600}}'
+    result = run("send", "-", "--server", arrivals.url, "--token", "T0", lines=f"{GOOD}\n{bad}\n\n{{\n{OTHER}\n")
+    assert result.exit_code == 1
+    assert result.stdout == "4 read, 2 delivered, 2 rejected, 0 failed, 0 unknown\n"
+    assert result.stderr.splitlines() == [
+        f"line 2: rejected: {PLACEHOLDER}",
+        "line 4: rejected: the line must be a JSON object, not broken JSON at character 2",
+    ]
+    assert [event["event"] for event in arrivals.records("/import")] == ["Opened", "Closed"]
+
+
+def test_a_record_that_the_server_rejects_is_told_with_its_line_field_and_reason(arrivals: Arrivals) -> None:
+    arrivals.rejected_insert_ids.add("a2")
+    result = run("send", "-", "--server", arrivals.url, "--token", "T0", "--json", lines=f"\n{GOOD}\n{OTHER}\n")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"read": 2, "delivered": 1, "rejected": 1, "failed": 0, "unknown": 0}
+    assert result.stderr == "line 3: rejected: properties.time: bad\n"
+
+
+def test_two_equal_records_are_both_counted(arrivals: Arrivals) -> None:
+    arrivals.rejected_insert_ids.add("a1")
+    result = run("send", "-", "--server", arrivals.url, "--token", "T0", lines=f"{GOOD}\n{GOOD}\n")
+    assert result.stdout == "2 read, 0 delivered, 2 rejected, 0 failed, 0 unknown\n"
+    assert result.stderr == "lines 1 to 2: rejected: properties.time: bad\n"
+
+
+def test_a_server_that_takes_no_credentials_ends_the_sending_and_the_rest_counts_as_failed(
+    httpserver: HTTPServer,
+) -> None:
+    httpserver.expect_request("/import").respond_with_json({"error": "Invalid credentials"}, status=401)
+    lines = f"{GOOD}\n" * 2_001
+    result = run("send", "-", "--server", httpserver.url_for(""), "--token", "T0", "--json", lines=lines)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["failed"] == 2_001
+    assert result.stderr.splitlines() == [
+        "lines 1 to 2000: failed: the credentials were refused (HTTP 401: Invalid credentials)",
+        "line 2001: failed: not tried, because the credentials were refused",
+    ]
+    assert len(httpserver.log) == 1
+
+
+def test_an_unknown_outcome_is_told(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/engage").respond_with_data("<html>", status=500)
+    line = '{"type":"people","distinct_id":"user-1","changes":[{"type":"add","properties":{"credits":1}}]}'
+    result = run("send", "-", "--server", httpserver.url_for(""), "--token", "T0", lines=line)
+    assert result.exit_code == 1
+    assert result.stdout == "1 read, 0 delivered, 0 rejected, 0 failed, 1 unknown\n"
+    assert result.stderr == "line 1: unknown: the server had an error (HTTP 500: <html>)\n"
+    assert len(httpserver.log) == 1
+
+
+def test_an_event_beyond_a_limit_of_the_wire_is_rejected_before_it_is_sent(arrivals: Arrivals) -> None:
+    text = "x" * 999_900
+    line = json.dumps({"type": "track", "event": "E", "distinct_id": "user-1", "properties": {"text": text}})
+    result = run("send", "-", "--server", arrivals.url, "--token", "T0", lines=line)
+    assert result.exit_code == 1
+    assert "line 1: rejected: the event must be at most 999,999 bytes, not 1,000,0" in result.stderr
+    assert arrivals.requests == []
+
+
+def test_a_remark_of_the_server_is_passed_on(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/import").respond_with_json({"code": 200, "status": "OK", "num_records_imported": 7})
+    result = run("send", "-", "--server", httpserver.url_for(""), "--token", "T0", lines=GOOD)
+    assert result.exit_code == 0
+    assert result.stderr == "server_count_mismatch: 7 of 1 records counted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ("send", "-"),
+            "token must be given with --token, MIXWIRE_TOKEN or token in the file of --config",
+        ),
+        (("send", "-", "--token", "a b"), "token must be printable ASCII without spaces, not with other characters"),
+        (("send", "-", "--token", "T0", "--server", "http://example.com"), "plain http only to loopback"),
+        (("send", "-", "--token", "T0", "--config", "missing.toml"), "missing.toml must be a file that can be read"),
+        (("send", "missing.ndjson", "--token", "T0"), "missing.ndjson cannot be read: No such file or directory"),
+        (("check", "missing.ndjson"), "missing.ndjson cannot be read"),
+        (("send",), "Missing argument 'FILE|-'"),
+    ],
+    ids=["no token", "bad token", "plain http", "no config file", "no file", "check no file", "no argument"],
+)
+def test_wrong_usage_ends_with_2_and_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert result.stdout == ""
+
+
+def test_settings_come_from_a_file(arrivals: Arrivals, tmp_path: Path) -> None:
+    config = tmp_path / "mixwire.toml"
+    config.write_text(
+        f'token = "T0"\nserver = "{arrivals.url}"\n[service_account]\nusername = "u"\nsecret = "s"\nproject_id = 12\n'
+    )
+    assert run("send", "-", "--config", str(config), lines=GOOD).exit_code == 0
+    (request,) = arrivals.requests
+    assert request.args["project_id"] == "12"
+    assert request.headers["Authorization"] == "Basic dTpz"
+
+
+def test_check_tells_what_the_server_would_do_with_line_path_and_reason() -> None:
+    long = json.dumps({"event": "E", "properties": {"distinct_id": "user-1", "time": 1767225600, "text": "x" * 300}})
+    result = run("check", "-", lines=f"{GOOD}\n{long}\n[]\n")
+    assert result.exit_code == 1
+    assert result.stdout == "3 read, 1 refused, 1 with findings, 2 for /import\n"
+    assert result.stderr.splitlines() == [
+        "line 2: truncated: properties['text']: it has 300 bytes, only 255 are sure to be kept",
+        "line 3: refused: the line must be a JSON object, not a JSON list",
+    ]
+
+
+def test_check_tells_of_events_that_would_be_rerouted(tmp_path: Path) -> None:
+    config = tmp_path / "mixwire.toml"
+    config.write_text('events = "track"\n')
+    result = run("check", "-", "--config", str(config), "--json", lines=GOOD)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"read": 1, "refused": 0, "with_findings": 1}
+    assert "line 1: rerouted: properties['time']: it is " in result.stderr
+
+
+def test_check_of_a_strict_project_refuses_what_would_be_truncated(tmp_path: Path) -> None:
+    config = tmp_path / "mixwire.toml"
+    config.write_text('limits = "strict"\n')
+    long = json.dumps({"event": "E", "properties": {"distinct_id": "user-1", "time": 1767225600, "text": "x" * 300}})
+    result = run("check", "-", "--config", str(config), lines=long)
+    assert result.exit_code == 1
+    assert "line 1: refused: properties['text'] would be truncated" in result.stderr
+
+
+def test_an_empty_file_is_all_well(arrivals: Arrivals) -> None:
+    result = run("send", "-", "--server", arrivals.url, "--token", "T0")
+    assert (result.exit_code, result.stdout) == (0, "0 read, 0 delivered, 0 rejected, 0 failed, 0 unknown\n")
+    assert arrivals.requests == []
+
+
+def test_a_terminal_sees_a_progress_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "events.ndjson"
+    file.write_text(GOOD)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    shown = run("check", str(file))
+    assert shown.exit_code == 0
+    assert "events.ndjson" in shown.stderr
+    monkeypatch.delenv("FORCE_COLOR")
+    assert run("check", str(file)).stderr == ""
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").stdout == "mixwire, version 0.1.0\n"
+
+
+def test_no_token_and_no_secret_in_what_is_printed(tmp_path: Path) -> None:
+    config = tmp_path / "mixwire.toml"
+    config.write_text('[service_account]\nusername = "canary-u"\nsecret = "canary s"\nproject_id = 12\n')
+    result = run("send", "-", "--token", "canary-t", "--config", str(config), lines=GOOD)
+    assert result.exit_code == 2
+    assert "canary" not in result.output
+    config.write_text("secret = 'canary")
+    result = run("send", "-", "--token", "canary-t", "--config", str(config), lines=GOOD)
+    assert result.exit_code == 2
+    assert "canary" not in result.output
+    assert "must be TOML, not broken" in result.stderr

@@ -1,0 +1,126 @@
+"""
+Settings: options over variables over the file, and faults with their place.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mixwire.core import InvalidValue, ServiceAccount
+from mixwire.settings import (
+    AccountSettings,
+    Settings,
+    project_of,
+    read_settings,
+    settings_from_environment,
+    structure_settings,
+)
+
+
+def test_what_is_set_wins_over_what_comes_after() -> None:
+    options = Settings(token="from-option", service_account=AccountSettings(username="u"))
+    file = Settings(token="from-file", server="eu", service_account=AccountSettings(username="x", secret="s"))
+    assert options.over(file) == Settings(
+        token="from-option", server="eu", service_account=AccountSettings(username="u", secret="s")
+    )
+
+
+def test_variables_are_read_and_an_empty_one_counts_as_not_set() -> None:
+    environment = {
+        "MIXWIRE_TOKEN": "T0",
+        "MIXWIRE_SERVER": "",
+        "MIXWIRE_EVENTS": "track",
+        "MIXWIRE_LIMITS": "strict",
+        "MIXWIRE_SERVICE_ACCOUNT_USERNAME": "u",
+        "MIXWIRE_SERVICE_ACCOUNT_SECRET": "s",
+        "MIXWIRE_SERVICE_ACCOUNT_PROJECT_ID": "12",
+    }
+    assert settings_from_environment(environment) == Settings(
+        token="T0",
+        events="track",
+        limits="strict",
+        service_account=AccountSettings(username="u", secret="s", project_id="12"),
+    )
+    assert settings_from_environment({}) == Settings()
+
+
+def test_a_whole_file_makes_a_project(tmp_path: Path) -> None:
+    file = tmp_path / "mixwire.toml"
+    file.write_text(
+        'token = "T0"\nserver = "in"\nevents = "track"\nlimits = "off"\n'
+        '[service_account]\nusername = "u"\nsecret = "s"\nproject_id = 12\n'
+    )
+    project = project_of(read_settings(file))
+    assert (project.token, project.server, project.events, project.limits) == (
+        "T0",
+        "https://api-in.mixpanel.com",
+        "track",
+        "off",
+    )
+    assert project.credentials == ServiceAccount(username="u", secret="s", project_id="12")
+
+
+def test_without_more_than_a_token_all_events_go_to_import() -> None:
+    project = project_of(Settings(token="T0"))
+    assert (project.server, project.events, project.limits, project.credentials) == (
+        "https://api.mixpanel.com",
+        "import",
+        "warn",
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"tokn": "x"}, "tokn must be one of the known keys: token, server, events, limits, service_account, not an"),
+        ({"token": 5}, "token must be a str, not int"),
+        ({"service_account": "x"}, "service_account must be a table, not str"),
+        ({"service_account": {"secrt": "x"}}, "service_account.secrt must be one of the known keys: username, secret,"),
+        ({"service_account": {"project_id": True}}, "service_account.project_id must be a str, not bool"),
+    ],
+    ids=["unknown key", "wrong type", "no table", "unknown key inside", "wrong type inside"],
+)
+def test_a_fault_in_the_data_is_told_with_its_path(data: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        structure_settings(data)
+    assert str(refusal.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"token = x", "must be TOML, not broken at line 1, column 9"),
+        (b"token = 'x", "must be TOML, not broken at end of document"),
+        (b"\xff", "must be a file of UTF-8 text, not one in another encoding"),
+        (b"tokn = 'x'", "tokn must be one of the known keys"),
+    ],
+    ids=["broken", "broken at the end", "no text", "unknown key"],
+)
+def test_a_fault_in_a_file_is_told_with_the_file(content: bytes, sentence: str, tmp_path: Path) -> None:
+    file = tmp_path / "mixwire.toml"
+    file.write_bytes(content)
+    with pytest.raises(InvalidValue) as refusal:
+        read_settings(file)
+    assert str(file) in str(refusal.value)
+    assert sentence in str(refusal.value)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="must be a file that can be read, not Is a directory"):
+        read_settings(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["username", "secret", "project_id"])
+def test_a_service_account_that_is_not_complete_is_refused(name: str) -> None:
+    account = {"username": "u", "secret": "s", "project_id": "12"}
+    del account[name]
+    with pytest.raises(InvalidValue) as refusal:
+        project_of(Settings(token="T0", service_account=AccountSettings(**account)))
+    assert str(refusal.value) == f"service_account.{name} must be given, not missing"
+
+
+def test_no_token_is_told_with_the_three_places_where_it_can_stand() -> None:
+    with pytest.raises(InvalidValue, match="--token, MIXWIRE_TOKEN or token in the file of --config"):
+        project_of(Settings())
