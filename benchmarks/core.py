@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 
 import mixpanel
 import orjson
+
 from mixwire.core import Project, Track, encode
 
 TOKEN = "0123456789abcdef0123456789abcdef"

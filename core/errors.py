@@ -50,12 +50,18 @@ class InvalidValue(MixwireError, ValueError):
     def __str__(self) -> str:
         return f"{self.path} must be {self.allowed}, not {self.found}"
 
+    def at(self, path: str) -> InvalidValue:
+        """
+        The same fault at another place.
+        """
+        return InvalidValue(path, self.allowed, self.found)
+
     def under(self, prefix: str) -> InvalidValue:
         """
         The same fault, seen from one level further out.
         """
         joint = "" if self.path[:1] in ("", "[", ".") else "."
-        return InvalidValue(f"{prefix}{joint}{self.path}", self.allowed, self.found)
+        return self.at(f"{prefix}{joint}{self.path}")
 
 
 class LimitExceeded(InvalidValue):
@@ -73,8 +79,8 @@ class LimitExceeded(InvalidValue):
         self.limit = limit
         self.measured = measured
 
-    def under(self, prefix: str) -> LimitExceeded:
-        return LimitExceeded(super().under(prefix).path, self.limit, self.measured)
+    def at(self, path: str) -> LimitExceeded:
+        return LimitExceeded(path, self.limit, self.measured)
 
 
 class NotStamped(MixwireError):

@@ -20,7 +20,7 @@ from .library import LIBRARY, VERSION
 from .limits import DISTINCT_ID_CHARACTERS, EARLIEST_SECONDS, INSERT_ID_BYTES, LATEST_MILLISECONDS, PLACEHOLDERS
 from .properties import Properties
 from .shapes import EVENT
-from .text import utf8
+from .text import hidden, is_utf8, utf8
 from .times import Instant, time_of
 from .values import freeze
 
@@ -37,7 +37,7 @@ _new: Final = object.__new__
 @define(init=False, eq=False, repr=False)
 class _TrackLayout:
     event: str
-    distinct_id: str | None
+    distinct_id: str | None = field(repr=hidden)
     properties: Properties
     time: int | None
     insert_id: str | None
@@ -125,7 +125,7 @@ def _event(event: str) -> str:
 def _optional_user_id(value: UserId | None, properties: Mapping[str, object]) -> str | None:
     if value is not None:
         return user_id(value, "distinct_id")
-    if "$user_id" not in properties and "$device_id" not in properties:
+    if not any(isinstance(properties.get(name), str) for name in ("$user_id", "$device_id")):
         raise InvalidValue("distinct_id", "given ('' for an event without a user)", "left out")
     return None
 
@@ -136,7 +136,6 @@ def _event_head(event: str, distinct_id: str | None, time: int | None, insert_id
     try:
         return head.encode()
     except UnicodeEncodeError:
-        pass  # the exception holds the text, so ours must not be raised while it is handled
-    utf8(event, "event")
-    utf8(distinct_id or "", "distinct_id")
-    raise AssertionError("one of the two texts is not UTF-8")
+        path = "distinct_id" if is_utf8(event) else "event"
+    # Raised out here, because the exception of the codec holds the text.
+    raise InvalidValue(path, "text that UTF-8 can hold", "a str with a lone surrogate")

@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from .errors import InvalidValue
 from .ids import UserId, anon_id, named_id
+from .text import hidden
 
 __all__ = ["Alias", "Identify", "Merge"]
 
@@ -48,8 +49,8 @@ class Alias:
     Everything sent after it waits until it has been delivered.
     """
 
-    alias: str = field(converter=_alias)
-    distinct_id: str = field(converter=_distinct_id)
+    alias: str = field(converter=_alias, repr=hidden)
+    distinct_id: str = field(converter=_distinct_id, repr=hidden)
 
     def __attrs_post_init__(self) -> None:
         _different(self.alias, self.distinct_id, "alias and distinct_id")
@@ -63,8 +64,8 @@ class Identify:
     Everything sent after it waits until it has been delivered.
     """
 
-    identified_id: str = field(converter=_identified_id)
-    anon_id: str = field(converter=anon_id)
+    identified_id: str = field(converter=_identified_id, repr=hidden)
+    anon_id: str = field(converter=anon_id, repr=hidden)
 
     def __attrs_post_init__(self) -> None:
         _different(self.identified_id, self.anon_id, "identified_id and anon_id")
@@ -78,8 +79,8 @@ class Merge:
     Everything sent after it waits until it has been delivered.
     """
 
-    distinct_id1: str = field(converter=_distinct_id1)
-    distinct_id2: str = field(converter=_distinct_id2)
+    distinct_id1: str = field(converter=_distinct_id1, repr=hidden)
+    distinct_id2: str = field(converter=_distinct_id2, repr=hidden)
 
     def __attrs_post_init__(self) -> None:
         _different(self.distinct_id1, self.distinct_id2, "distinct_id1 and distinct_id2")

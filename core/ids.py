@@ -77,17 +77,16 @@ def insert_id_of(value: str | UUID | None) -> str | None:
     """
     if value is None:
         return None
-    if type(value) is UUID:
-        return value.hex
-    if type(value) is not str:
+    text = str(value) if type(value) is UUID else value
+    if type(text) is not str:
         raise InvalidValue("insert_id", "a str", describe(value))
-    if _INSERT_ID.fullmatch(value) is None:
-        if len(value) > INSERT_ID_BYTES.maximum:
-            raise LimitExceeded("insert_id", INSERT_ID_BYTES, len(value))
-        raise InvalidValue("insert_id", "1 to 36 of A-Z a-z 0-9 and -", "empty" if not value else "with others")
-    if value.lower() in PLACEHOLDERS:
+    if _INSERT_ID.fullmatch(text) is None:
+        if len(text) > INSERT_ID_BYTES.maximum:
+            raise LimitExceeded("insert_id", INSERT_ID_BYTES, len(text))
+        raise InvalidValue("insert_id", "1 to 36 of A-Z a-z 0-9 and -", "with others" if text else "empty")
+    if text.lower() in PLACEHOLDERS:
         raise InvalidValue("insert_id", "an id of one event", "a placeholder that Mixpanel refuses, such as 'null'")
-    return value
+    return value.hex if type(value) is UUID else text
 
 
 def anon_id(value: str | UUID) -> str:

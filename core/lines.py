@@ -24,7 +24,7 @@ from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
 from .changes import Add, Append, Delete, GroupChange, PeopleChange, Remove, Set, SetOnce, Union, Unset
-from .errors import InvalidValue, LimitExceeded, describe
+from .errors import InvalidValue, describe
 from .events import Track
 from .identity import Alias, Identify, Merge
 from .messages import Endpoint, Key, Message
@@ -126,9 +126,7 @@ def _from_export(record: dict[str, JSON]) -> Track:
     except InvalidValue as fault:
         for key, name in _EXPORT_FIELDS.items():
             if fault.path == name:
-                if isinstance(fault, LimitExceeded):
-                    raise LimitExceeded(f"properties[{key!r}]", fault.limit, fault.measured) from None
-                raise InvalidValue(f"properties[{key!r}]", fault.allowed, fault.found) from None
+                raise fault.at(f"properties[{key!r}]") from None
         raise
 
 

@@ -18,6 +18,7 @@ from .errors import InvalidValue, describe
 from .ids import UserId, group_name, named_id
 from .properties import Properties
 from .shapes import CHARGE, RAW
+from .text import hidden
 from .times import Instant, time_of
 from .values import freeze, number
 
@@ -82,11 +83,11 @@ class UpdateOptions:
         latitude, longitude: The place, in degrees; both or none. Not for groups.
     """
 
-    ip: str | None = field(default=None, converter=_ip)
+    ip: str | None = field(default=None, converter=_ip, repr=hidden)
     ignore_time: bool = field(default=False, converter=_ignore_time)
     ignore_alias: bool = field(default=False, converter=_ignore_alias)
-    latitude: float | None = field(default=None, converter=_latitude)
-    longitude: float | None = field(default=None, converter=_longitude)
+    latitude: float | None = field(default=None, converter=_latitude, repr=hidden)
+    longitude: float | None = field(default=None, converter=_longitude, repr=hidden)
 
     def __attrs_post_init__(self) -> None:
         if (self.latitude is None) is not (self.longitude is None):
@@ -172,7 +173,7 @@ class PeopleOp:
         options: What stands beside the changes.
     """
 
-    distinct_id: str = field(converter=_distinct_id)
+    distinct_id: str = field(converter=_distinct_id, repr=hidden)
     changes: tuple[PeopleChange, ...]
     time: int | None = field(default=None, converter=time_of)
     options: UpdateOptions = field(default=_NO_OPTIONS, converter=_options)
@@ -202,7 +203,7 @@ class GroupOp:
     """
 
     group_key: str = field(converter=_group_key)
-    group_id: str = field(converter=_group_id)
+    group_id: str = field(converter=_group_id, repr=hidden)
     changes: tuple[GroupChange, ...]
     time: int | None = field(default=None, converter=time_of)
     options: UpdateOptions = field(default=_NO_OPTIONS, converter=_group_options)
@@ -243,8 +244,8 @@ class Charge:
         options: What stands beside the update.
     """
 
-    distinct_id: str = field(converter=_distinct_id)
-    amount: int | float = field(converter=_amount)
+    distinct_id: str = field(converter=_distinct_id, repr=hidden)
+    amount: int | float = field(converter=_amount, repr=hidden)
     properties: Properties = field(default=_NO_CHARGE_PROPERTIES, converter=_charge_properties)
     time: int | None = field(default=None, kw_only=True, converter=time_of)
     options: UpdateOptions = field(default=_NO_OPTIONS, kw_only=True, converter=_options)
@@ -256,7 +257,7 @@ class ClearCharges:
     Forget everything that *distinct_id* ever paid.
     """
 
-    distinct_id: str = field(converter=_distinct_id)
+    distinct_id: str = field(converter=_distinct_id, repr=hidden)
     time: int | None = field(default=None, kw_only=True, converter=time_of)
     options: UpdateOptions = field(default=_NO_OPTIONS, kw_only=True, converter=_options)
 
@@ -312,7 +313,7 @@ class RawPeopleOp:
         repeatable: Whether it may be sent again after an answer got lost: True if all operators are known to allow it.
     """
 
-    distinct_id: str = field(converter=_distinct_id)
+    distinct_id: str = field(converter=_distinct_id, repr=hidden)
     update: Properties = field(converter=_raw_people)
 
     @property
@@ -327,7 +328,7 @@ class RawGroupOp:
     """
 
     group_key: str = field(converter=_group_key)
-    group_id: str = field(converter=_group_id)
+    group_id: str = field(converter=_group_id, repr=hidden)
     update: Properties = field(converter=_raw_group)
 
     @property

@@ -12,6 +12,7 @@ from attrs import Attribute, Factory, field, frozen
 
 from .errors import InvalidValue, describe
 from .limits import Policy
+from .text import hidden
 
 __all__ = [
     "SERVERS",
@@ -37,7 +38,7 @@ Where events go: ``track`` sends live ones to /track and those older than five d
 """
 
 _URL: Final = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::([0-9]{1,5}))?/?")
-_LOOPBACK: Final = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
+_LOOPBACK: Final = re.compile(r"localhost|127(?:\.(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}|\[::1\]")
 _HOST_LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 
 
@@ -55,14 +56,14 @@ def server_url(server: str) -> str:
     match = _URL.fullmatch(server)
     if match is None:
         raise InvalidValue("server", _SERVER_FORMS, "another form")
-    scheme, host, port = match.groups()
+    scheme, host, port = match[1], match[2].lower(), match[3]
     if port is not None and not 0 < int(port) < 65536:
         raise InvalidValue("server", "a URL with a port from 1 to 65535", "one outside")
-    if not host.startswith("[") and not all(map(_HOST_LABEL.fullmatch, host.split("."))):
+    if not host.startswith("[") and (len(host) > 253 or not all(map(_HOST_LABEL.fullmatch, host.split(".")))):
         raise InvalidValue("server", "a URL with the name of a host", "one with an impossible name")
     if scheme == "http" and _LOOPBACK.fullmatch(host) is None:
         raise InvalidValue("server", "an https:// URL (plain http only to loopback)", "plain http to another host")
-    return f"{scheme}://{host.lower()}" + (f":{int(port)}" if port is not None else "")
+    return f"{scheme}://{host}" + (f":{int(port)}" if port is not None else "")
 
 
 _SERVER_FORMS: Final = "'us', 'eu', 'in', https://host[:port], or http://host[:port] on loopback"
@@ -81,14 +82,22 @@ def _printable(value: str, path: str) -> str:
     return value
 
 
+def _user(value: str, path: str) -> str:
+    if ":" in _printable(value, path):
+        raise InvalidValue(path, "without a colon, which ends it in the header", "with one")
+    return value
+
+
 def _token(value: str) -> str:
-    return _printable(value, "token")
+    return _user(value, "token")
 
 
 def _username(value: str) -> str:
-    if ":" in _printable(value, "username"):
-        raise InvalidValue("username", "without a colon, which ends it in the header", "with one")
-    return value
+    return _user(value, "username")
+
+
+def _project_secret(value: str) -> str:
+    return _user(value, "secret")
 
 
 def _secret(value: str) -> str:
@@ -96,7 +105,7 @@ def _secret(value: str) -> str:
 
 
 def _project_id(value: str | int) -> str:
-    text = str(value) if type(value) is int else value
+    text = str(value) if type(value) is int and value.bit_length() < 64 else value
     if type(text) is not str:
         raise InvalidValue("project_id", "the number of the project", describe(value))
     if not text.isascii() or not text.isdigit():
@@ -112,7 +121,7 @@ class ServiceAccount:
     """
 
     username: str = field(converter=_username)
-    secret: str = field(converter=_secret, repr=lambda _: "'***'")
+    secret: str = field(converter=_secret, repr=hidden, metadata={"secret": True})
     project_id: str = field(converter=_project_id)
 
 
@@ -122,7 +131,7 @@ class ProjectSecret:
     The older credentials for /import, retired by Mixpanel on 3 March 2027. https://docs.mixpanel.com/reference/project-secret
     """
 
-    secret: str = field(converter=_secret, repr=lambda _: "'***'")
+    secret: str = field(converter=_project_secret, repr=hidden, metadata={"secret": True})
 
 
 Credentials: TypeAlias = ServiceAccount | ProjectSecret
@@ -136,7 +145,7 @@ def _credentials(value: Credentials | None) -> Credentials | None:
 
 
 def _check_choice(value: str, path: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
+    if type(value) is not str or value not in choices:
         raise InvalidValue(path, "one of " + ", ".join(map(repr, choices)), "another value")
 
 
@@ -176,7 +185,7 @@ class Project:
         InvalidValue: If a field is not what it should be; no sentence repeats a token or a secret.
     """
 
-    token: str = field(converter=_token, repr=lambda _: "'***'")
+    token: str = field(converter=_token, repr=hidden)
     server: str = field(default="us", kw_only=True, converter=server_url)
     credentials: Credentials | None = field(default=None, kw_only=True, converter=_credentials)
     events: EventRoute = field(default="track", kw_only=True, validator=_check_events)

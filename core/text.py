@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from .errors import InvalidValue
 
-__all__ = ["is_utf8", "short_name", "utf8"]
+__all__ = ["hidden", "is_utf8", "short_name", "utf8"]
 
 
 def is_utf8(text: str) -> bool:
@@ -30,6 +30,13 @@ def utf8(text: str, path: str) -> str:
     if not is_utf8(text):
         raise InvalidValue(path, "text that UTF-8 can hold", "a str with a lone surrogate")
     return text
+
+
+def hidden(value: object) -> str:
+    """
+    The repr of a value that must not be shown, because it is a secret or somebody's data.
+    """
+    return "None" if value is None else "'***'"
 
 
 def short_name(name: str) -> str:

@@ -278,6 +278,8 @@ class _Walk:
             return self.copy_value(self.value_of_enum(cast("Enum", value), objects + lists), objects, lists)
         if attrs.has(kind):
             fields = [field.name for field in attrs.fields(kind)]
+            if any(field.metadata.get("secret") for field in attrs.fields(kind)):
+                raise InvalidValue("", _ALLOWED, f"{describe(value)}, which holds a secret")
             return self.copy_nested(value, _read_fields(value, fields), objects, lists, attributes=True)
         if dataclasses.is_dataclass(kind):
             fields = [field.name for field in dataclasses.fields(kind)]
@@ -309,6 +311,8 @@ class _Walk:
             if not is_utf8(name):
                 raise InvalidValue("", "a dict with keys that UTF-8 can hold", "one with a lone surrogate")
             self.measure(name)
+        if type(items) is OrderedDict:
+            entries = list(cast("Any", items).items())  # which has an order of its own
         plain: dict[str, JSON] = {}
         name = ""
         try:
@@ -342,7 +346,7 @@ class _Walk:
         except InvalidValue as fault:
             if fault.path.startswith("["):
                 # A set has no positions that would mean anything to the caller.
-                raise InvalidValue("[...]", fault.allowed, fault.found) from None
+                raise fault.at("[...]") from None
             raise
         return sorted(plain, key=orjson.dumps)
 
@@ -373,5 +377,6 @@ class _Walk:
 def _read_fields(value: object, names: list[str]) -> dict[object, object]:
     try:
         return {name: getattr(value, name) for name in names}
-    except AttributeError:
-        raise InvalidValue("", "a value with all its fields set", f"a {describe(value)} without some") from None
+    except Exception:  # noqa: BLE001, S110  # a field may be code of the caller's
+        pass
+    raise InvalidValue("", "a value with fields that can be read", f"a {describe(value)} with others")

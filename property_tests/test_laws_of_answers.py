@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from mixwire.core import Advice, Endpoint, NoResponse, Response, Track, encode, interpret
 from mixwire.core.answers import MAX_RETRY_AFTER_SECONDS, retry_after_seconds
 from mixwire.core.batches import Batch
@@ -70,6 +71,21 @@ def test_only_an_explicit_answer_counts_as_delivered(asked):
         assert named
         assert delivered == tuple(each for index, each in enumerate(batch.messages) if index not in named)
         assert said["num_records_imported"] != 0 or not delivered
+
+
+IMPORTS = mx.batches(min_size=2, max_size=5, endpoints=[Endpoint.IMPORT])
+
+
+@given(IMPORTS, st.lists(st.integers(0, 4), min_size=1, max_size=6), st.sampled_from(["insert_id", "$insert_id", None]))
+def test_a_refused_record_is_the_one_that_was_named(batch, indexes, key):
+    indexes = [index % len(batch) for index in indexes]
+    ids = [message.to_wire()["properties"].get("$insert_id") for message in batch.messages]
+    rows = [{"index": index, "message": "too old"} | ({key: ids[index]} if key else {}) for index in indexes]
+    said = {"code": 400, "num_records_imported": len(batch) - len(set(indexes)), "failed_records": rows}
+    outcome = interpret(batch, Response(status=400, body=json.dumps(said).encode())).outcome
+    assert [each.message for each in outcome.rejected] == [batch.messages[index] for index in sorted(set(indexes))]
+    assert [*outcome.delivered] == [each for index, each in enumerate(batch.messages) if index not in indexes]
+    assert {each.reason for each in outcome.rejected} == {"too old"}
 
 
 @given(ASKED)

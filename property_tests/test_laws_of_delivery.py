@@ -9,16 +9,19 @@ from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
 from mixwire.core import (
     Answer,
     Batch,
     Delivery,
     Done,
+    Endpoint,
     Message,
     NoResponse,
     Outcome,
     Post,
     Project,
+    Response,
     RetryPolicy,
     Wait,
     interpret,
@@ -33,7 +36,8 @@ def all_different(batch):
     return len(set(batch.messages)) == len(batch)
 
 
-BATCHES = mx.batches(max_size=4).filter(all_different)
+BATCHES = mx.batches(max_size=5).filter(all_different)
+IMPORTS = mx.batches(max_size=4, endpoints=[Endpoint.IMPORT]).filter(all_different)
 UNREPEATABLE = mx.batches(max_size=4, repeatable=False).filter(all_different)
 
 
@@ -57,6 +61,19 @@ class Course:
     outcome: Outcome
 
 
+# Answers that make a delivery long; drawn from all answers they would be rare.
+LASTING = st.sampled_from(
+    [
+        Response(status=413),
+        Response(status=429),
+        Response(status=500),
+        Response(status=200, body=b'{"status":0,"error":"refused"}'),
+        Response(status=200, body=b'{"status":"OK","num_records_imported":9}'),
+        NoResponse(reason="connection refused", maybe_received=False),
+    ]
+)
+
+
 def carried(request, batch):
     """The messages of the batch whose bodies, side by side and unchanged, are the body of the request."""
     for start in range(len(batch)):
@@ -74,7 +91,7 @@ def max_posts(batch, policy):
 
 @st.composite
 def courses(draw, batches=BATCHES, policies=mx.retry_policies(finite=True)):  # noqa: B008
-    batch, policy = draw(batches), draw(policies)
+    batch, policy, is_long = draw(batches), draw(policies), draw(st.booleans())
     delivery, posts, waits = Delivery(batch, PROJECT, policy), [], []
     by_size = {}
     while not isinstance(delivery.step, Done):
@@ -86,7 +103,7 @@ def courses(draw, batches=BATCHES, policies=mx.retry_policies(finite=True)):  # 
         assert isinstance(step, Post)
         assert len(posts) < max_posts(batch, policy), "the delivery does not end"
         messages = carried(step.request, batch)
-        strategy = by_size.setdefault(messages, mx.answers(Batch(messages)))
+        strategy = LASTING if is_long else by_size.setdefault(messages, mx.answers(Batch(messages)))
         answer = draw(strategy)
         posts.append(Posted(step.request, messages, answer))
         delivery = delivery.answered(answer)
@@ -116,7 +133,7 @@ def test_every_delivery_ends(course):
     assert len(course.waits) < len(course.posts)
 
 
-@given(BATCHES, mx.retry_policies(finite=True), mx.answers())
+@given(BATCHES | IMPORTS, mx.retry_policies(finite=True), mx.answers() | LASTING)
 def test_every_delivery_ends_even_if_the_answer_never_changes(batch, policy, answer):
     delivery, posts = Delivery(batch, PROJECT, policy), 0
     while not isinstance(delivery.step, Done):
@@ -203,7 +220,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def answer(self, data):
         before, step = self.delivery, self.delivery.step
         messages = carried(step.request, self.batch)
-        answer = data.draw(mx.answers(Batch(messages)))
+        answer = data.draw(mx.answers(Batch(messages)) | LASTING)
         self.delivery = before.answered(answer)
         assert before.step is step, "a delivery never changes"
         assert before.answered(answer) == self.delivery

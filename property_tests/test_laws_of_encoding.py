@@ -6,6 +6,8 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from wire_model import decode, expected, says
+
 from mixwire.core import (
     Charge,
     ClearCharges,
@@ -21,10 +23,10 @@ from mixwire.core import (
     stamp,
 )
 from mixwire.testing import strategies as mx
-from wire_model import decode, expected, says
 
 LENIENT = mx.projects(limits=("off", "warn"))
 STAMP = {"time": 1_767_225_600_000, "insert_id": "stamped-by-a-test"}
+EVENTS = st.builds(encode, mx.tracks(), LENIENT)
 DAY = 24 * 60 * 60 * 1000
 
 
@@ -53,7 +55,7 @@ def test_explain_tells_of_the_message_that_would_be_sent(operation, project, now
     assert sizes in ([], [len(message.body)])
 
 
-@given(mx.messages(), st.integers(0, 3_000_000_000_000) | st.integers(-10, 10).map(lambda days: days * DAY))
+@given(mx.messages() | EVENTS, st.integers(0, 3_000_000_000_000) | st.integers(-10, 10).map(lambda days: days * DAY))
 def test_route_changes_only_the_endpoint(message, now):
     if message.time is not None and now < 1_000_000_000_000:
         now += message.time
@@ -68,7 +70,7 @@ def test_route_changes_only_the_endpoint(message, now):
         assert routed.endpoint is Endpoint.TRACK
 
 
-@given(mx.operations(stamped=False))
+@given(mx.operations(stamped=False) | mx.tracks(stamped=False))
 def test_stamp_keeps_what_is_set(operation):
     stamped = stamp(operation, **STAMP)
     assert type(stamped) is type(operation)

@@ -6,6 +6,7 @@ import json
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from mixwire.core import (
     InvalidValue,
     Message,

@@ -7,6 +7,7 @@ from operator import add
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mixwire.core import Outcome
 from mixwire.testing import strategies as mx
 

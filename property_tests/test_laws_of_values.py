@@ -5,6 +5,7 @@ What a caller gives, and what is kept of it.
 import ast
 import copy
 import dataclasses
+import json
 import pickle
 from collections import OrderedDict, defaultdict
 
@@ -12,6 +13,8 @@ import attrs
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from wire_model import decode, says, wire_of
+
 from mixwire.core import (
     Add,
     Append,
@@ -30,7 +33,6 @@ from mixwire.core import (
 from mixwire.core.shapes import CHARGE, EVENT, PROFILE, RAW
 from mixwire.core.values import freeze
 from mixwire.testing import strategies as mx
-from wire_model import decode, says, wire_of
 
 SHAPES = st.sampled_from([EVENT, PROFILE, CHARGE, RAW])
 
@@ -360,6 +362,7 @@ def result(properties, shape):
 @example({"a": 2**64}, EVENT)
 @example({"a": "\ud800"}, EVENT)
 @example({f"p{number}": number for number in range(249)}, EVENT)
+@example({"a": json.loads("[" * 32 + "]" * 32)}, CHARGE)
 def test_fast_and_careful_way_agree(properties, shape):
     assert result(properties, shape) == result(OrderedDict(properties), shape)
 

@@ -11,6 +11,7 @@ from enum import Enum
 from uuid import UUID
 
 import attrs
+
 from mixwire.core import (
     VERSION,
     Alias,

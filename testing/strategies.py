@@ -20,6 +20,7 @@ from uuid import UUID
 
 import attrs
 import orjson
+
 from mixwire.core import (
     JSON,
     PLACEHOLDERS,
@@ -125,6 +126,7 @@ _Value = TypeVar("_Value")
 
 _TEXT: Final = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 _PRINTABLE: Final = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40)
+_USERS: Final = _PRINTABLE.filter(lambda text: ":" not in text)  # what stands before the colon of Basic authorization
 _FLOATS: Final = st.floats(allow_nan=False, allow_infinity=False)
 _INTEGERS: Final = st.integers(-(2**63), 2**64 - 1)
 _NUMBERS: Final = st.integers(-1_000, 1_000) | _INTEGERS | _FLOATS
@@ -327,13 +329,13 @@ def _tracks(draw: st.DrawFn, stamped: bool) -> Track:
     properties = draw(event_properties())
     if distinct_id is None:
         properties[draw(st.sampled_from(["$user_id", "$device_id"]))] = draw(_TEXT)
-    times, ids = instants(), insert_ids()
+    missing = () if stamped else draw(st.sampled_from([(), ("time",), ("insert_id",), ("time", "insert_id")]))
     return Track(
         draw(event_names()),
         distinct_id=distinct_id,
         properties=properties,
-        time=draw(times if stamped else st.none() | times),
-        insert_id=draw(ids | st.uuids() if stamped else st.none() | ids),
+        time=None if "time" in missing else draw(instants()),
+        insert_id=None if "insert_id" in missing else draw(insert_ids() | st.uuids()),
     )
 
 
@@ -665,11 +667,11 @@ def operations(*, stamped: bool = True) -> st.SearchStrategy[Operation]:
 def _credentials() -> st.SearchStrategy[Credentials | None]:
     account = st.builds(
         ServiceAccount,
-        username=_PRINTABLE.filter(lambda text: ":" not in text),
+        username=_USERS,
         secret=_PRINTABLE,
         project_id=st.integers(0, 10**9) | st.integers(0, 10**9).map(str),
     )
-    return st.none() | account | st.builds(ProjectSecret, _PRINTABLE)
+    return st.none() | account | st.builds(ProjectSecret, _USERS)
 
 
 def projects(
@@ -690,7 +692,7 @@ def projects(
     )
     return st.builds(
         Project,
-        _PRINTABLE,
+        _USERS,
         server=servers,
         credentials=_credentials(),
         events=st.sampled_from(list(events)),

@@ -216,4 +216,4 @@ def test_importing_the_package_loads_no_network() -> None:
 
 def test_every_module_of_the_core_has_a_test_file_of_its_own() -> None:
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "core").glob("test_*.py")}
-    assert {path.stem for path in CORE if path.name not in ("__init__.py",)} <= tested
+    assert {path.stem for path in CORE if path.name != "__init__.py"} <= tested

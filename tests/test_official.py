@@ -18,6 +18,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mixwire.core import (
     PLACEHOLDERS,
     VERSION,

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from mixwire.core import Outcome, Project
 from mixwire.transports import SyncTransport
 

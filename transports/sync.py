@@ -37,10 +37,10 @@ class SyncTransport(Transport):
     """
     Delivers messages while the caller waits, and says at once what became of each.
 
-    Several messages given to one `send` share requests. When a batch of profile updates is not settled, the later
-    ones of the same call are not tried, so that sending it again cannot undo newer ones; when an alias, identify or merge
-    is not delivered, nothing after it is tried. An event that was too old for /track comes back as the message for
-    /import that it was sent as.
+    Several messages given to one `send` share requests. When a batch of profile updates is not settled, the later ones
+    of the same call are not tried, so that sending it again cannot undo newer ones; when an alias, identify or merge is
+    not delivered, nothing after it is tried. An event that was too old for /track comes back as the message for /import
+    that it was sent as.
 
     Args:
         project: Whose data it is and where it goes.

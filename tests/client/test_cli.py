@@ -9,8 +9,9 @@ import subprocess
 import sys
 from typing import Any
 
-import mixwire
 import pytest
+
+import mixwire
 from mixwire.cli import main
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner, Result
-from mixwire.commands import mixwire
 from pytest_httpserver import HTTPServer
+
+from mixwire.commands import mixwire
 
 if TYPE_CHECKING:
     from conftest import Arrivals

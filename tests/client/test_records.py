@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 
 import pytest
+
 from mixwire.core import InvalidValue, Track
 from mixwire.records import MAX_LINE_BYTES, read_records
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from mixwire.core import InvalidValue, ServiceAccount
 from mixwire.settings import (
     AccountSettings,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
+
 from mixwire.core.answers import MAX_RETRY_AFTER_SECONDS, Advice, Verdict, interpret, retry_after_seconds
 from mixwire.core.batches import Batch
 from mixwire.core.http import Answer, NoResponse, Response

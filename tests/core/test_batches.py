@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
+
 from mixwire.core.batches import Batch, BatchLimits, pack
 from mixwire.core.changes import Add, Append, Set
 from mixwire.core.errors import InvalidValue, LimitExceeded

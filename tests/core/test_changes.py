@@ -11,6 +11,7 @@ from typing import get_args
 import attrs
 import pytest
 from attrs.exceptions import FrozenInstanceError
+
 from mixwire.core.changes import (
     Add,
     Append,

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from attrs import field, frozen
 from attrs.exceptions import FrozenInstanceError
+
 from mixwire.core.batches import Batch
 from mixwire.core.changes import Add, Append, PeopleChange, Set
 from mixwire.core.delivery import Delivery, Done, Post, RetryPolicy, Wait

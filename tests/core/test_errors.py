@@ -2,6 +2,7 @@ import copy
 import pickle
 
 import pytest
+
 from mixwire.core import errors
 from mixwire.core.errors import InvalidValue, LimitExceeded, MixwireError, NotStamped, describe
 from mixwire.core.limits import EVENT_PROPERTIES

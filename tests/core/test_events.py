@@ -12,6 +12,7 @@ import attrs
 import orjson
 import pytest
 from attrs.exceptions import FrozenInstanceError
+
 from mixwire.core.errors import InvalidValue, LimitExceeded
 from mixwire.core.events import Track
 from mixwire.core.library import VERSION
@@ -516,7 +517,7 @@ def test_row_90_no_property_is_in_the_repr_of_an_event():
     made = track(properties={"plan": CANARY, "cart": [{"note": CANARY}]})
     assert CANARY not in f"{made!r} {made!s} {made}"
     assert repr(made) == (
-        f"Track(event='Signed Up', distinct_id='user-1', properties=Properties('plan', 'cart'), "
+        f"Track(event='Signed Up', distinct_id='***', properties=Properties('plan', 'cart'), "
         f"time={TIME}, insert_id='{ID}')"
     )
 
@@ -554,3 +555,9 @@ def test_the_json_of_an_event_is_read_by_any_reader():
     tree = orjson.loads(made.head + made.properties.json[1:-1] + b"}}")
     assert tree == content(made)
     assert tree["properties"]["distinct_id"] == "\x00\x1f\\"
+
+
+@pytest.mark.parametrize("value", [None, 5, ["u"]], ids=["None", "a number", "a list"])
+def test_an_event_without_distinct_id_needs_a_user_or_a_device_that_is_text(value):
+    with pytest.raises(InvalidValue, match="distinct_id must be given"):
+        Track("Opened", properties={"$user_id": value})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mixwire.core.changes import Append, Set, Union, Unset
 from mixwire.core.errors import NotStamped
 from mixwire.core.events import Track

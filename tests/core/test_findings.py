@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
+
 from mixwire.core.changes import Add, Append, Set, SetOnce, Union, Unset
 from mixwire.core.errors import MixwireError
 from mixwire.core.events import Track
@@ -245,3 +246,8 @@ def test_refused_says_all_its_findings() -> None:
     assert isinstance(refused, MixwireError)
     assert refused.findings == findings
     assert str(refused) == "event would be truncated: too long; a would be trimmed: white space"
+
+
+def test_an_empty_property_name_is_a_finding() -> None:
+    body = b'{"event":"A","properties":{"":1}}'
+    assert find(body, is_event=True) == (Finding("properties['']", Effect.UNDOCUMENTED, "its name is empty"),)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+
 from mixwire.core import (
     Add,
     Batch,

@@ -4,6 +4,7 @@ from base64 import b64decode
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
 from mixwire.core.batches import Batch
 from mixwire.core.changes import Add, Delete
 from mixwire.core.events import Track

@@ -6,6 +6,7 @@ from uuid import UUID
 import attrs
 import pytest
 from attrs.exceptions import FrozenInstanceError
+
 from mixwire.core.errors import InvalidValue, LimitExceeded
 from mixwire.core.identity import Alias, Identify, Merge
 from mixwire.core.limits import DISTINCT_ID_CHARACTERS, PLACEHOLDERS
@@ -147,3 +148,11 @@ def test_row_90_a_refused_id_is_in_no_sentence_and_no_traceback(command, name):
     canary = f"canary-{6 * 7}"
     fault = refusal(command, **{name: canary * 100})
     assert canary not in "".join([*traceback.format_exception(fault), repr(fault), repr(fault.__context__)])
+
+
+def test_row_90_no_repr_shows_an_id():
+    anon = "4f1d8b6e-3c52-4a0d-9b7e-2f6c1a9d0e35"
+    shown = repr((Alias(alias="canary", distinct_id="canary2"), Identify(identified_id="canary", anon_id=anon)))
+    shown += repr(Merge("canary", "canary2"))
+    assert "canary" not in shown
+    assert anon not in shown

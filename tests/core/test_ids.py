@@ -2,6 +2,7 @@ import traceback
 from uuid import UUID, uuid1
 
 import pytest
+
 from mixwire.core.errors import InvalidValue, LimitExceeded
 from mixwire.core.ids import anon_id, group_name, insert_id_of, named_id, user_id
 from mixwire.core.limits import DISTINCT_ID_CHARACTERS, INSERT_ID_BYTES, PLACEHOLDERS
@@ -271,3 +272,8 @@ def test_row_90_a_refused_id_is_in_no_sentence_and_no_traceback(leak):
 @each_leak
 def test_row_90_a_refused_id_is_not_kept_by_the_exception_before(leak):
     assert CANARY not in repr(refusal(*leak).__context__)
+
+
+def test_r43_the_nil_uuid_is_a_placeholder_as_an_insert_id_too():
+    with pytest.raises(InvalidValue, match="insert_id must be an id of one event, not a placeholder"):
+        insert_id_of(UUID(int=0))

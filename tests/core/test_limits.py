@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 from attrs.exceptions import FrozenInstanceError
+
 from mixwire.core import limits
 from mixwire.core.limits import LIMITS, PLACEHOLDERS, Excess, Limit
 

@@ -4,6 +4,7 @@ from typing import get_args
 
 import orjson
 import pytest
+
 from mixwire.core.changes import Add, Append, Delete, PeopleChange, Remove, Set, SetOnce, Union, Unset
 from mixwire.core.errors import InvalidValue
 from mixwire.core.events import Track

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from attrs.exceptions import FrozenInstanceError
+
 from mixwire.core.changes import Add, Append, Delete, GroupChange, PeopleChange, Remove, Set, SetOnce, Union, Unset
 from mixwire.core.errors import InvalidValue, LimitExceeded, NotStamped
 from mixwire.core.events import Track

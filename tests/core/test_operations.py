@@ -6,6 +6,7 @@ from typing import get_args
 import attrs
 import pytest
 from attrs.exceptions import FrozenInstanceError
+
 from mixwire.core.changes import Add, Delete, Set, Union, Unset
 from mixwire.core.errors import InvalidValue
 from mixwire.core.events import Track

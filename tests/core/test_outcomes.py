@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mixwire.core.messages import Endpoint, Message
 from mixwire.core.outcomes import Cause, Failed, Outcome, Rejected, Unknown
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import attrs
 import pytest
 from attrs.exceptions import FrozenInstanceError
+
 from mixwire.core.changes import Add, Append, Delete, Remove, Set, SetOnce, Union, Unset
 from mixwire.core.errors import InvalidValue, LimitExceeded
 from mixwire.core.limits import DISTINCT_ID_CHARACTERS, OBJECT_KEYS, PLACEHOLDERS, UPDATE_BYTES
@@ -552,3 +553,19 @@ def test_row_90_no_property_is_in_the_repr_of_an_update(make):
 def test_row_89_row_90_what_was_refused_is_in_no_sentence_and_no_traceback(leak):
     fault = refusal(leak)
     assert CANARY not in "".join([*traceback.format_exception(fault), repr(fault), repr(fault.__context__)])
+
+
+def test_row_90_no_repr_shows_whose_it_is_or_what_was_paid():
+    options = UpdateOptions(ip="203.0.113.7", latitude=12.25, longitude=34.75)
+    shown = repr(
+        (
+            PeopleOp("canary", Set({"plan": "canary"}), options=options),
+            GroupOp("Company", "canary", Set({"plan": "canary"})),
+            Charge("canary", 98765.5, {"sku": "canary"}),
+            ClearCharges("canary"),
+            RawPeopleOp("canary", {"$set": {"a": "canary"}}),
+            RawGroupOp("Company", "canary", {"$set": {"a": "canary"}}),
+        )
+    )
+    for secret in ("canary", "203.0.113.7", "12.25", "34.75", "98765.5"):
+        assert secret not in shown

@@ -6,6 +6,7 @@ import attrs
 import orjson
 import pytest
 from attrs.exceptions import FrozenInstanceError
+
 from mixwire.core.errors import InvalidValue
 from mixwire.core.project import SERVERS, Project, ProjectSecret, ServiceAccount, server_url
 
@@ -451,3 +452,9 @@ def test_row_89_what_was_refused_is_in_no_sentence_and_no_traceback(leak):
     fault = refusal(leak)
     told = [*traceback.format_exception(fault), repr(fault), repr(fault.args)]
     assert CANARY not in "".join([*told, repr(fault.__cause__), repr(fault.__context__)])
+
+
+@pytest.mark.parametrize("make", [Project, ProjectSecret], ids=["token", "project secret"])
+def test_what_becomes_a_user_name_holds_no_colon(make):
+    with pytest.raises(InvalidValue, match="must be without a colon, which ends it in the header, not with one"):
+        make("canary:1")

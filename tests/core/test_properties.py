@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import orjson
 import pytest
+
 from mixwire.core.properties import Properties
 from mixwire.core.shapes import EVENT, PROFILE
 from mixwire.core.values import freeze

@@ -1,5 +1,6 @@
 import pytest
 from attrs.exceptions import FrozenInstanceError
+
 from mixwire.core.errors import InvalidValue, LimitExceeded
 from mixwire.core.events import Track
 from mixwire.core.limits import EVENT_BYTES, LIST_ELEMENTS, OBJECT_DEPTH, OBJECT_KEYS, UPDATE_BYTES

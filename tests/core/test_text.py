@@ -1,6 +1,7 @@
 import pytest
+
 from mixwire.core.errors import InvalidValue
-from mixwire.core.text import is_utf8, short_name, utf8
+from mixwire.core.text import hidden, is_utf8, short_name, utf8
 
 
 @pytest.mark.parametrize("text", ["", "a", "é\x00\ufeff\u202e\U0001f600"], ids="empty ascii unusual".split())
@@ -32,3 +33,7 @@ def test_row_90_refused_text_is_not_kept_by_the_exception():
 )
 def test_a_long_name_is_cut_in_a_sentence(name, text):
     assert short_name(name) == text
+
+
+def test_what_is_hidden_shows_only_whether_it_is_there():
+    assert (hidden("canary"), hidden(5), hidden(None)) == ("'***'", "'***'", "None")

@@ -3,6 +3,7 @@ import traceback
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
 import pytest
+
 from mixwire.core.errors import InvalidValue
 from mixwire.core.times import instant_of, instant_text, milliseconds, seconds, time_of
 

@@ -19,6 +19,7 @@ from uuid import UUID
 import attrs
 import orjson
 import pytest
+
 from mixwire.core.errors import InvalidValue, LimitExceeded
 from mixwire.core.limits import (
     EVENT_BYTES,
@@ -29,6 +30,7 @@ from mixwire.core.limits import (
     PROFILE_PROPERTIES,
     UPDATE_BYTES,
 )
+from mixwire.core.project import ServiceAccount
 from mixwire.core.properties import Properties
 from mixwire.core.shapes import CHARGE, EVENT, PROFILE, RAW
 from mixwire.core.values import freeze, number
@@ -443,9 +445,8 @@ def test_a_value_without_some_of_its_fields_is_refused(kind):
     value = kind.__new__(kind)
     fault = refusal({"at": [value]})
     assert fault.path == "properties['at'][0]"
-    assert str(fault) == (
-        f"properties['at'][0] must be a value with all its fields set, not a {__name__}.{kind.__name__} without some"
-    )
+    found = f"a {__name__}.{kind.__name__} with others"
+    assert str(fault) == f"properties['at'][0] must be a value with fields that can be read, not {found}"
 
 
 # Limits
@@ -981,3 +982,28 @@ def test_row_82_a_number_of_a_callers_class_is_refused_without_a_call(base, args
 
 def test_a_raw_update_is_measured_as_an_update():
     assert refusal({"$set": {"a": "x" * 1_000_000}}, RAW).limit is UPDATE_BYTES
+
+
+def test_row_82_a_field_that_raises_is_refused():
+    @dataclasses.dataclass
+    class Broken:
+        price: int
+
+        def __getattribute__(self, name):
+            return 1 // 0
+
+    fault = refusal({"at": object.__new__(Broken)})
+    assert (fault.path, fault.allowed) == ("properties['at']", "a value with fields that can be read")
+
+
+def test_row_89_a_value_that_holds_a_secret_is_refused():
+    account = ServiceAccount(username="user-1", secret="canary", project_id=1)
+    fault = refusal({"account": account})
+    assert fault.path == "properties['account']"
+    assert fault.found == "mixwire.core.project.ServiceAccount, which holds a secret"
+
+
+def test_an_ordered_dict_keeps_its_order():
+    ordered = OrderedDict(a=1, b=2)
+    ordered.move_to_end("a")
+    assert freeze({"o": ordered}, EVENT).json == b'{"o":{"b":2,"a":1}}'

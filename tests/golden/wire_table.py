@@ -12,6 +12,7 @@ from enum import Enum
 from uuid import UUID
 
 from attrs import frozen
+
 from mixwire.core import (
     VERSION,
     Add,

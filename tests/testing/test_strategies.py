@@ -17,6 +17,7 @@ import attrs
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
+
 from mixwire.core import (
     Add,
     Alias,

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from attrs import fields_dict
+
 from mixwire.core import Cause, Endpoint, Failed, Message, Outcome, Rejected, Unknown
 from mixwire.transports import Ledger, Stats, Transport
 

@@ -5,6 +5,7 @@ The loop, with plain functions for the world.
 from __future__ import annotations
 
 import pytest
+
 from mixwire.core import (
     Answer,
     Batch,

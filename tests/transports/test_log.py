@@ -8,6 +8,7 @@ import json
 import logging
 
 import pytest
+
 from mixwire.core import (
     Add,
     Alias,

@@ -21,9 +21,10 @@ from typing import Any, TypeAlias
 import pytest
 import trustme
 from attrs import evolve
+from raw_server import OK, Peer, RawServer, Script, answering
+
 from mixwire.core import VERSION, InvalidValue, NoResponse, Request, Response
 from mixwire.transports import Network
-from raw_server import OK, Peer, RawServer, Script, answering
 
 Serve: TypeAlias = Callable[..., RawServer]
 

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Response as WebResponse
+
 from mixwire.core import (
     VERSION,
     Add,
@@ -38,8 +41,6 @@ from mixwire.core import (
     encode,
 )
 from mixwire.transports import Stats, SyncTransport
-from pytest_httpserver import HTTPServer
-from werkzeug import Response as WebResponse
 
 if TYPE_CHECKING:
     from conftest import Arrivals
@@ -231,6 +232,15 @@ def test_when_a_batch_of_updates_fails_the_later_ones_of_that_endpoint_are_not_t
     ]
     assert set(outcome.delivered) == {event("a"), event("b"), other}
     assert world.paths().count(path) == 1
+
+
+def test_updates_that_may_have_arrived_and_may_be_sent_again_hold_up_the_later_ones() -> None:
+    world = World(lambda path, _body: LOST if path == "/engage" else GOOD)
+    transport = world.transport(retry=ONCE, limits=BatchLimits(max_messages=1))
+    outcome = transport.send(update(1), update(2), event("a"))
+    assert [each.message for each in outcome.unknown] == [update(1)]
+    assert [(each.message, each.cause) for each in outcome.failed] == [(update(2), Cause.NOT_TRIED)]
+    assert outcome.delivered == (event("a"),)
 
 
 def test_a_batch_of_events_that_fails_holds_up_no_other() -> None:
