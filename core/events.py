@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from json.encoder import encode_basestring as _quote
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 from attrs import define, field, frozen
@@ -20,15 +20,16 @@ from .library import LIBRARY, VERSION
 from .limits import DISTINCT_ID_CHARACTERS, EARLIEST_SECONDS, INSERT_ID_BYTES, LATEST_MILLISECONDS, PLACEHOLDERS
 from .properties import Properties
 from .shapes import EVENT
-from .text import hidden, is_utf8, utf8
+from .text import hidden, utf8
 from .times import Instant, time_of
-from .values import freeze
+from .values import freeze, snapshot
 
 __all__ = ["Track"]
 
 _IDENTITY_EVENTS: Final = {"$create_alias": "Alias", "$identify": "Identify", "$merge": "Merge"}
 _NO_PROPERTIES: Final = freeze({}, EVENT)
-_LIBRARY: Final = f',"mp_lib":"{LIBRARY}","$lib_version":"{VERSION}"'
+_END: Final = f',"mp_lib":"{LIBRARY}","$lib_version":"{VERSION}",'
+"""What comes between an event's own fields and its properties; a copy of foreign data names its library itself."""
 _MAX_ID: Final = DISTINCT_ID_CHARACTERS.maximum
 _MAX_INSERT_ID: Final = INSERT_ID_BYTES.maximum
 _new: Final = object.__new__
@@ -42,6 +43,8 @@ class _TrackLayout:
     time: int | None
     insert_id: str | None
     head: bytes = field(init=False, eq=False, repr=False)
+    json: bytes = field(init=False, eq=False, repr=False)
+    names_library: bool = field(init=False, eq=False, repr=False)
 
 
 @frozen(init=False)  # pyright: ignore[reportGeneralTypeIssues]  # see the end of __new__
@@ -58,6 +61,8 @@ class Track(_TrackLayout):
         insert_id: Which happening it is: 1 to 36 of A-Z a-z 0-9 and -. An event sent twice with one insert_id counts
             once, so never use one for two. None until stamped.
         head: Its JSON up to the first of the properties, once it is stamped.
+        json: The properties as JSON.
+        names_library: Whether the properties tell which library first sent the event.
 
     Raises:
         InvalidValue: If a field cannot be sent.
@@ -72,13 +77,13 @@ class Track(_TrackLayout):
         time: Instant | None = None,
         insert_id: str | UUID | None = None,
     ) -> Track:
-        frozen_properties = freeze(properties, EVENT)
+        json, names_library = snapshot(properties, EVENT)
         # Every event comes through here: what almost all of them are is recognised without a call, and the functions
         # decide about the rest.
         if type(event) is not str or not event or event[0] == "$" or event.isspace():
             event = _event(event)
         if type(distinct_id) is not str or len(distinct_id) > _MAX_ID or distinct_id.strip().lower() in PLACEHOLDERS:
-            distinct_id = _optional_user_id(distinct_id, frozen_properties)
+            distinct_id = _optional_user_id(distinct_id, json)
         if type(time) is not int or not EARLIEST_SECONDS <= time <= LATEST_MILLISECONDS:
             time = time_of(time)
         if (
@@ -88,21 +93,52 @@ class Track(_TrackLayout):
             or not insert_id.encode().isalnum()  # half the price of asking the str
         ):
             insert_id = insert_id_of(insert_id)
+        end = _END if not names_library else ","
+        if json == b"{}":
+            end = end[:-1]
+        if distinct_id is None:
+            head = f'{{"event":{_quote(event)},"properties":{{"time":{time},"$insert_id":"{insert_id}"{end}'
+        else:
+            head = (
+                f'{{"event":{_quote(event)},"properties":{{"distinct_id":{_quote(distinct_id)}'
+                f',"time":{time},"$insert_id":"{insert_id}"{end}'
+            )
         # A frozen __init__ pays for each field what writing to the unfrozen layout pays for all of them.
         track = _new(_TrackLayout)
         track.event = event
         track.distinct_id = distinct_id
-        track.properties = frozen_properties
         track.time = time
         track.insert_id = insert_id
-        library = "" if frozen_properties.names_library else _LIBRARY
-        comma = "," if frozen_properties.json != b"{}" else ""
-        track.head = _event_head(event, distinct_id, time, insert_id, library + comma)
+        track.json = json
+        track.names_library = names_library
+        try:
+            track.head = head.encode()
+        except UnicodeEncodeError:
+            track.head = b""
+        if not track.head:  # out here, because the exception of the codec holds the text
+            utf8(event, "event")
+            utf8(distinct_id or "", "distinct_id")
         track.__class__ = cls
         return track  # type: ignore[return-value, unused-ignore]
 
     def __reduce__(self) -> tuple[object, ...]:
         return _track, (self.event, self.distinct_id, self.properties, self.time, self.insert_id)
+
+
+def _properties(track: Track) -> Properties:
+    # Few events are ever asked for their properties: they are made when one is.
+    try:
+        return cast("Properties", _read_properties(track))
+    except AttributeError:
+        made = Properties.of(track.json, EVENT, names_library=track.names_library)
+        _write_properties(track, made)
+        return made
+
+
+_read_properties: Final = _TrackLayout.__dict__["properties"].__get__
+_write_properties: Final = _TrackLayout.__dict__["properties"].__set__
+# Set from outside, because attrs takes a property of this name for the default of the field.
+Track.properties = property(_properties)  # type: ignore[assignment, method-assign, unused-ignore]
 
 
 def _track(
@@ -122,20 +158,10 @@ def _event(event: str) -> str:
     return utf8(event, "event")
 
 
-def _optional_user_id(value: UserId | None, properties: Mapping[str, object]) -> str | None:
+def _optional_user_id(value: UserId | None, json: bytes) -> str | None:
     if value is not None:
         return user_id(value, "distinct_id")
+    properties = Properties(json)
     if not any(isinstance(properties.get(name), str) for name in ("$user_id", "$device_id")):
         raise InvalidValue("distinct_id", "given ('' for an event without a user)", "left out")
     return None
-
-
-def _event_head(event: str, distinct_id: str | None, time: int | None, insert_id: str | None, end: str) -> bytes:
-    who = "" if distinct_id is None else f'"distinct_id":{_quote(distinct_id)},'
-    head = f'{{"event":{_quote(event)},"properties":{{{who}"time":{time},"$insert_id":"{insert_id}"{end}'
-    try:
-        return head.encode()
-    except UnicodeEncodeError:
-        path = "distinct_id" if is_utf8(event) else "event"
-    # Raised out here, because the exception of the codec holds the text.
-    raise InvalidValue(path, "text that UTF-8 can hold", "a str with a lone surrogate")

@@ -242,7 +242,12 @@ def _structure_message(record: Mapping[str, Any], kind: object) -> Message:
         _check_keys(cast("dict[str, JSON]", body), {"event", "properties"}, {"event", "properties"}, "body")
         if not isinstance(body["properties"], dict):
             raise InvalidValue("body.properties", "an object", describe(cast("object", body["properties"])))
-    return Message(_ENDPOINTS[endpoint], orjson.dumps(body), structured, time=time, **flags)
+    try:
+        encoded = orjson.dumps(body)
+    except orjson.JSONEncodeError:
+        # The decoder reads deeper than the encoder writes, and than any message is.
+        raise InvalidValue("body", "an object that is not nested so deep", "a deeper one") from None
+    return Message(_ENDPOINTS[endpoint], encoded, structured, time=time, **flags)
 
 
 def _structure_keys(keys: object) -> tuple[Key, ...]:

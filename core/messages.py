@@ -132,7 +132,7 @@ def _track(track: Track, project: Project) -> Message:
         raise NotStamped("Track", "time")
     if track.insert_id is None:
         raise NotStamped("Track", "insert_id")
-    body = track.head + track.properties.json[1:-1] + project.event_tail
+    body = track.head + track.json[1:-1] + project.event_tail
     if len(body) > _MAX_EVENT_BYTES:
         raise LimitExceeded("the event", EVENT_BYTES, len(body))
     # The __init__ of a frozen class pays for each field what these lines pay for all of them.

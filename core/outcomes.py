@@ -48,7 +48,7 @@ class Rejected:
 
     Attributes:
         message: The message.
-        reason: What the server said; at most 200 printable ASCII characters of it.
+        reason: The status, and at most 200 printable ASCII characters of what the server said.
         field: The field that it named, or the empty string.
     """
 

@@ -5,7 +5,7 @@ Frozen properties: an immutable JSON object that reads like a dict.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 import orjson
 
@@ -13,6 +13,8 @@ from .shapes import Shape
 from .text import short_name
 
 __all__ = ["JSON", "Frozen", "Properties"]
+
+_new: Final = object.__new__
 
 JSON: TypeAlias = "str | int | float | bool | list[JSON] | dict[str, JSON] | None"
 """What JSON can say."""
@@ -36,11 +38,23 @@ class Properties(Mapping[str, Frozen]):
     _shape: Shape | None
     _tree: dict[str, JSON] | None
 
-    def __init__(self, json: bytes, shape: Shape | None = None, *, names_library: bool = False) -> None:
+    def __init__(self, json: bytes) -> None:
+        self._json = json
+        self._names_library = False
+        self._shape = None
+        self._tree = None
+
+    @staticmethod
+    def of(json: bytes, shape: Shape, *, names_library: bool = False) -> Properties:
+        """
+        Properties that were checked against *shape*.
+        """
+        self = _new(Properties)
         self._json = json
         self._names_library = names_library
         self._shape = shape
         self._tree = None
+        return self
 
     @property
     def json(self) -> bytes:

@@ -4,6 +4,7 @@ How much the properties of an event, a profile or a charge may hold, and which n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -50,6 +51,12 @@ class Shape:
     object_keys: Limit | None = None
     object_depth: Limit | None = None
     size: Limit
+    max_given: float = field(init=False, default=Factory(lambda self: self._max_given(), takes_self=True))
+    """How many properties may be given, beside the library's own."""
+    max_bytes: int = field(init=False, default=Factory(lambda self: self.size.maximum, takes_self=True))
+
+    def _max_given(self) -> float:
+        return math.inf if self.count is None else self.count.maximum - self.own
 
 
 _NO_BUCKET: Final = "left out: the product hides data with a property of this name"

@@ -32,7 +32,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from decimal import Decimal
@@ -50,7 +50,7 @@ from .shapes import Shape
 from .text import is_utf8, short_name
 from .times import instant_text
 
-__all__ = ["freeze", "number"]
+__all__ = ["freeze", "number", "snapshot"]
 
 
 def freeze(properties: Mapping[str, object], shape: Shape, path: str = "properties") -> Properties:
@@ -61,87 +61,85 @@ def freeze(properties: Mapping[str, object], shape: Shape, path: str = "properti
         InvalidValue: If a value cannot be sent; its path starts with *path*.
         LimitExceeded: If there is more than *shape* allows.
     """
+    if type(properties) is Properties and properties.fits(shape):
+        return properties
+    json, names_library = snapshot(properties, shape, path)
+    return Properties.of(json, shape, names_library=names_library)
+
+
+def snapshot(properties: Mapping[str, object], shape: Shape, path: str = "properties") -> tuple[bytes, bool]:
+    """
+    What `freeze` gives, as JSON, and whether the properties tell which library first sent them.
+    """
     if type(properties) is dict:
         # Another thread may be changing the dict: what is checked and what is encoded must be the same values.
-        items = cast("dict[str, Any]", properties).copy()
-        if _is_plain(items, shape):
+        items: dict[str, Any] = properties.copy()  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        room = most = shape.max_bytes
+        # Exact scalars are what almost every real event is made of. Then the encoder needs no careful walk before it:
+        # what it refuses itself (keys, surrogates, large integers) is named by the walk afterwards.
+        for value in items.values():
+            kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
+            if kind is str:
+                room -= len(value)
+            elif kind is float:
+                if value - value != 0.0:
+                    room = -1
+                    break
+            elif kind is not int and kind is not bool and value is not None:
+                room = _room_inside(items.items(), items, shape, shape.depth, shape.depth, most)
+                break
+        if room >= 0 and len(items) <= shape.max_given:
             try:
                 json = orjson.dumps(items)
             except orjson.JSONEncodeError:
-                pass  # a key, a surrogate or an integer: the walk names it
-            else:
-                # Only now are all keys known to be text, and nothing of the caller's can be called by asking for them.
-                if len(json) <= shape.size.maximum and shape.special_names.isdisjoint(items):
-                    return Properties(json, shape)
+                json = b""
+            # Only now are all keys known to be text, and nothing of the caller's can be called by asking for them.
+            if json and len(json) <= most and shape.special_names.isdisjoint(items):
+                return json, False
     elif type(properties) is Properties and properties.fits(shape):
-        return properties
+        return properties.json, properties.names_library
     copied = _Walk(shape).properties(cast("Any", properties), path)
-    return Properties(orjson.dumps(copied), shape, names_library=not shape.library_names.isdisjoint(copied))
-
-
-def _is_plain(properties: dict[str, Any], shape: Shape) -> bool:
-    """
-    Whether exact scalars, and lists and dicts of them, are all there is: then the encoder needs no careful walk before.
-
-    Lists and dicts inside are replaced by copies. What the encoder itself refuses (keys, surrogates, large integers) is
-    not looked at.
-    """
-    count = shape.count
-    if count is not None and len(properties) + shape.own > count.maximum:
-        return False
-    room = shape.size.maximum
-    for name, value in properties.items():
-        kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
-        if kind is str:
-            room -= len(value)
-        elif kind is float:
-            if value - value != 0.0:
-                return False
-        elif kind is list or kind is dict:
-            properties[name] = copied = value.copy()
-            room = _room_beside(copied, kind, shape, shape.depth, 1, room)
-            if room < 0:
-                return False
-        elif kind is not int and kind is not bool and value is not None:
-            return False
-    return room >= 0
+    return orjson.dumps(copied), not shape.library_names.isdisjoint(copied)
 
 
 def _room_beside(values: Any, kind: Any, shape: Shape, objects: int, depth: int, room: int) -> int:
     """
     How many bytes of *room* are left beside a copied list or dict, at most; negative if it wants a careful walk.
-
-    Lists and dicts inside are replaced by copies, so the room also bounds the work for a value that holds itself.
     """
+    most = shape.list_elements
     if kind is dict:
-        objects += 1
-        if (shape.object_keys is not None and len(values) > shape.object_keys.maximum) or (
-            shape.object_depth is not None and objects > shape.object_depth.maximum
-        ):
+        objects, most = objects + 1, shape.object_keys
+        if shape.object_depth is not None and objects > shape.object_depth.maximum:
             return -1
-        entries = values.items()
-    else:
-        if shape.list_elements is not None and len(values) > shape.list_elements.maximum:
-            return -1
-        entries = enumerate(values)
-    if depth > NESTING.maximum:
-        return -1
-    room -= 2 * len(values)
-    for place, value in entries:
-        if kind is dict:
-            if type(place) is not str:
+        for name in values:
+            if type(name) is not str:
                 return -1
-            room -= len(place)
-        inner: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
-        if inner is str:
+            room -= len(name)
+    if depth > NESTING.maximum or (most is not None and len(values) > most.maximum):
+        return -1
+    # Each element takes itself and a comma at least, which also bounds the work for a value that holds itself.
+    room -= 2 * len(values)
+    entries: Any = values.items() if kind is dict else enumerate(values)
+    return _room_inside(entries, values, shape, objects, depth, room)
+
+
+def _room_inside(
+    entries: Iterable[tuple[Any, Any]], values: Any, shape: Shape, objects: int, depth: int, room: int
+) -> int:
+    """
+    How many bytes of *room* are left beside the entries of a copied list or dict; its lists and dicts become copies.
+    """
+    for place, value in entries:
+        kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
+        if kind is str:
             room -= len(value)
-        elif inner is float:
+        elif kind is float:
             if value - value != 0.0:
                 return -1
-        elif inner is list or inner is dict:
+        elif kind is list or kind is dict:
             values[place] = copied = value.copy()
-            room = _room_beside(copied, inner, shape, objects, depth + 1, room)
-        elif inner is not int and inner is not bool and value is not None:
+            room = _room_beside(copied, kind, shape, objects, depth + 1, room)
+        elif kind is not int and kind is not bool and value is not None:
             return -1
         if room < 0:
             return -1

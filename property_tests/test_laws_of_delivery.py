@@ -196,6 +196,18 @@ def test_a_delivery_believes_the_last_answer_about_delivered_and_rejected(course
     assert told == settled or (counted_again and not settled - told)
 
 
+@given(IMPORTS, st.integers(2, 6))
+def test_a_count_that_is_wrong_twice_is_believed(batch, max_tries):
+    delivery, posts = Delivery(batch, PROJECT, RetryPolicy(max_tries=max_tries)), 0
+    while isinstance(delivery.step, Post):
+        body = b'{"status":"OK","num_records_imported":%d}' % (len(batch) + 1)
+        delivery, posts = delivery.answered(Response(status=200, body=body)), posts + 1
+    assert isinstance(delivery.step, Done)
+    assert posts == 2
+    assert delivery.step.outcome.delivered == batch.messages
+    assert len(delivery.step.outcome.notes) == 1
+
+
 @given(courses())
 def test_every_wait_is_a_range_of_bounded_seconds(course):
     for wait in course.waits:

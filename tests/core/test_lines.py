@@ -395,3 +395,10 @@ def test_a_line_of_a_message_says_what_it_lacks(missing: str) -> None:
 def test_a_line_of_a_message_that_is_no_object_is_refused() -> None:
     with pytest.raises(InvalidValue, match=r"^the line must be a JSON object, not a JSON str$"):
         message_from_line(b'"message"')
+
+
+def test_a_body_that_is_nested_deeper_than_any_message_is_refused() -> None:
+    body = '{"a":' + "[" * 300 + "]" * 300 + "}"
+    line = f'{{"type":"message","endpoint":"engage","keys":[],"repeatable":true,"barrier":false,"body":{body}}}'
+    with pytest.raises(InvalidValue, match="body must be an object that is not nested so deep, not a deeper one"):
+        message_from_line(line)
