@@ -94,8 +94,11 @@ def snapshot(properties: Mapping[str, object], shape: Shape, path: str = "proper
             except orjson.JSONEncodeError:
                 json = b""
             # Only now are all keys known to be text, and nothing of the caller's can be called by asking for them.
-            if json and len(json) <= most and shape.special_names.isdisjoint(items):
-                return json, False
+            if json and len(json) <= most:
+                if shape.special_names.isdisjoint(items):
+                    return json, False
+                if shape.misplaced_names.isdisjoint(items):
+                    return json, True
     elif type(properties) is Properties and properties.fits(shape):
         return properties.json, properties.names_library
     copied = _Walk(shape).properties(cast("Any", properties), path)

@@ -33,7 +33,7 @@ from mixwire.core.limits import (
 from mixwire.core.project import ServiceAccount
 from mixwire.core.properties import Properties
 from mixwire.core.shapes import CHARGE, EVENT, PROFILE, RAW
-from mixwire.core.values import freeze, number
+from mixwire.core.values import freeze, number, snapshot
 
 ANYTHING = (
     "a str, int, float, bool, None, list, tuple, set, dict, datetime, date, Decimal, UUID, Enum, "
@@ -1007,3 +1007,16 @@ def test_an_ordered_dict_keeps_its_order():
     ordered = OrderedDict(a=1, b=2)
     ordered.move_to_end("a")
     assert freeze({"o": ordered}, EVENT).json == b'{"o":{"b":2,"a":1}}'
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict], ids=["fast", "careful"])
+@pytest.mark.parametrize(("name", "names_library"), [("mp_lib", True), ("$lib_version", True), ("lib", False)])
+def test_a_snapshot_tells_whether_the_properties_name_their_library(kind, name, names_library):
+    assert snapshot(kind({name: "web"}), EVENT) == (b'{"%b":"web"}' % name.encode(), names_library)
+
+
+@pytest.mark.parametrize("name", ["mp_lib", "plan"])
+def test_a_snapshot_of_what_is_frozen_is_what_it_holds(name):
+    frozen = freeze({name: "web"}, EVENT)
+    assert snapshot(frozen, EVENT) == (frozen.json, name == "mp_lib")
+    assert snapshot(frozen, EVENT)[0] is frozen.json
