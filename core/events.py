@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from json.encoder import encode_basestring as _quote
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 from uuid import UUID
 
 from attrs import define, field, frozen
@@ -35,6 +35,9 @@ _MAX_INSERT_ID: Final = INSERT_ID_BYTES.maximum
 _new: Final = object.__new__
 
 
+_AnyTrack = TypeVar("_AnyTrack", bound="_TrackLayout")
+
+
 @define(init=False, eq=False, repr=False)
 class _TrackLayout:
     event: str
@@ -47,6 +50,30 @@ class _TrackLayout:
     names_library: bool = field(init=False, eq=False, repr=False)
 
 
+_read_properties: Final = _TrackLayout.__dict__["properties"].__get__
+_write_properties: Final = _TrackLayout.__dict__["properties"].__set__
+
+
+def _properties(track: Track) -> Properties:
+    try:
+        return cast("Properties", _read_properties(track))
+    except AttributeError:
+        made = Properties.of(track.json, EVENT, names_library=track.names_library)
+        _write_properties(track, made)
+        return made
+
+
+def _with_properties_on_demand(kind: type[_AnyTrack]) -> type[_AnyTrack]:
+    """
+    Few events are ever asked for their properties: they are made when one is.
+
+    A decorator outside of attrs, which takes a property of this name for the default of the field.
+    """
+    setattr(kind, "properties", property(_properties))  # noqa: B010  # type checkers hold it to be the field
+    return kind
+
+
+@_with_properties_on_demand
 @frozen(init=False)  # pyright: ignore[reportGeneralTypeIssues]  # see the end of __new__
 class Track(_TrackLayout):
     """
@@ -123,22 +150,6 @@ class Track(_TrackLayout):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _track, (self.event, self.distinct_id, self.properties, self.time, self.insert_id)
-
-
-def _properties(track: Track) -> Properties:
-    # Few events are ever asked for their properties: they are made when one is.
-    try:
-        return cast("Properties", _read_properties(track))
-    except AttributeError:
-        made = Properties.of(track.json, EVENT, names_library=track.names_library)
-        _write_properties(track, made)
-        return made
-
-
-_read_properties: Final = _TrackLayout.__dict__["properties"].__get__
-_write_properties: Final = _TrackLayout.__dict__["properties"].__set__
-# Set from outside, because attrs takes a property of this name for the default of the field.
-Track.properties = property(_properties)  # type: ignore[assignment, method-assign, unused-ignore]
 
 
 def _track(
