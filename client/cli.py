@@ -20,4 +20,6 @@ def main() -> None:
             raise
         sys.stderr.write(f"The command line needs {missing.name}: pip install 'mixwire[cli]'\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     mixwire()

@@ -20,13 +20,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from .core import (
     VERSION,
-    Cause,
+    Finding,
     InvalidValue,
     Message,
     MixwireError,
     Operation,
     Outcome,
     Project,
+    Refused,
     encode,
     explain,
     stamp,
@@ -40,9 +41,6 @@ __all__ = ["check", "mixwire", "send"]
 
 _CHUNK: Final = 2_000
 """So many records are handed over at once, as many as one request may hold."""
-
-_HOPELESS: Final = frozenset({Cause.NOT_REACHED, Cause.CREDENTIALS, Cause.WRONG_SERVER})
-"""Nothing that comes later will fare better than a whole chunk that failed for one of these."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,20 +66,21 @@ def send(source: Path, server: str | None, token: str | None, config: Path | Non
     """
     Send the records of a file: one JSON object a line, events in Mixpanel's export format or operations.
 
-    A record without an insert_id gets one made from its text, so that sending a file again counts nothing twice.
+    An event that has a time but no insert_id gets one made from its text, so that sending the file again counts it
+    once; increments, appends and charges count again. Records are sent 2,000 at a time, also those of a slow pipe.
     """
     project = _project(Settings(server=server, token=token), config)
-    report = _Report()
+    secrets = [project.credentials.secret] if project.credentials is not None else []
+    report = _Report(project.token, *secrets)
     with SyncTransport(project, deadline_seconds=None) as transport, _records(source) as records:
         try:
             _send_all(records, project, transport, report)
         finally:
-            # Also for who interrupts: what was sent is sent.
             report.finish()
             if as_json:
-                click.echo(json.dumps(report.figures()))
+                _say(json.dumps(report.figures()))
             else:
-                click.echo(", ".join(f"{count:,} {name}" for name, count in report.figures().items()))
+                _say(", ".join(f"{count:,} {name}" for name, count in report.figures().items()))
     sys.exit(0 if report.is_success else 1)
 
 
@@ -105,21 +104,36 @@ def check(source: Path, config: Path | None, *, as_json: bool) -> None:
                     raise record.content
                 explanation = explain(stamps(record.content, record.text), project, milliseconds_now())
             except MixwireError as fault:
-                report.rejected += 1
-                report.tell(record.number, f"refused: {fault}")
+                report.refuse(record.number, fault)
+                continue
+            if project.limits == "strict" and explanation.findings:
+                report.refuse(record.number, Refused(explanation.findings))
                 continue
             endpoints[explanation.message.endpoint.value] += 1
             report.findings += bool(explanation.findings)
-            for finding in explanation.findings:
-                report.tell(record.number, f"{finding.effect.value}: {finding.path}: {finding.reason}")
+            report.tell_findings(record.number, explanation.findings)
     report.finish()
     figures = {"read": report.read, "refused": report.rejected, "with_findings": report.findings}
     if as_json:
-        click.echo(json.dumps(figures))
+        _say(json.dumps(figures))
     else:
         routes = "".join(f", {count:,} for {path}" for path, count in sorted(endpoints.items()))
-        click.echo(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in figures.items()) + routes)
+        _say(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in figures.items()) + routes)
     sys.exit(0 if not (report.rejected or report.findings) else 1)
+
+
+def _say(text: str, *, err: bool = False) -> None:
+    """
+    Print a line. Nobody who cannot listen (a full disk, a closed pipe) keeps records from being sent.
+    """
+    try:
+        click.echo(text, err=err)
+    except OSError:
+        # What stands in its buffer would fail once more when the process ends.
+        if err:
+            sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+        else:
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
 
 
 def _project(options: Settings, config: Path | None, default_token: str | None = None) -> Project:
@@ -140,6 +154,8 @@ def _records(source: Path) -> Generator[Iterator[Record]]:
     The records of a file or, for ``-``, of standard input; with a progress bar where a person is looking.
     """
     is_stdin = str(source) == "-"
+    if is_stdin and sys.stdin is None:
+        raise click.UsageError("standard input is closed")
     try:
         stream: BinaryIO = sys.stdin.buffer if is_stdin else source.open("rb")
     except OSError as error:
@@ -175,35 +191,56 @@ class _Stamps:
 def _send_all(records: Iterator[Record], project: Project, transport: SyncTransport, report: _Report) -> None:
     stamps = _Stamps()
     chunk: list[tuple[int, Message]] = []
-    hopeless: str | None = None
+    halted: str | None = None
 
     def hand_over() -> None:
-        nonlocal hopeless
+        nonlocal halted
         if not chunk:
             return
-        outcome = transport.send(*[message for _, message in chunk])
+        try:
+            outcome = transport.send(*[message for _, message in chunk])
+        except KeyboardInterrupt:
+            for number, _ in chunk:
+                report.interrupt(number)
+            chunk.clear()
+            raise
         report.settle(chunk, outcome)
-        if len(outcome.failed) == len(chunk) and outcome.failed[0].cause in _HOPELESS:
-            hopeless = outcome.failed[0].cause.value
+        # What is not settled here may be sent again, and nothing that comes later in the file may overtake it.
+        unsettled = outcome.failed or [each for each in outcome.unknown if each.message.repeatable]
+        if unsettled:
+            halted = unsettled[0].cause.value
         chunk.clear()
 
-    for record in records:
+    def read() -> None:
+        for record in records:
+            take(record)
+        hand_over()
+
+    def take(record: Record) -> None:
         report.read += 1
         if isinstance(record.content, InvalidValue):
             report.refuse(record.number, record.content)
-            continue
+            return
         try:
             message = encode(stamps(record.content, record.text), project)
         except MixwireError as fault:
             report.refuse(record.number, fault)
-            continue
-        if hopeless is not None:
-            report.fail(record.number, f"not tried, because {hopeless}")
-            continue
+            return
+        if project.limits == "warn":
+            report.tell_findings(record.number, message.findings())
+        if halted is not None:
+            report.fail(record.number, f"not tried, because {halted}")
+            return
         chunk.append((record.number, message))
         if len(chunk) == _CHUNK:
             hand_over()
-    hand_over()
+
+    try:
+        read()
+    except KeyboardInterrupt:
+        for number, _ in chunk:
+            report.fail(number, "not tried, because the command was interrupted")
+        report.is_interrupted = True
 
 
 class _Report:
@@ -211,7 +248,8 @@ class _Report:
     Counts, and tells of each record that is not well on standard error; runs of lines with one reason share a line.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *hidden: str) -> None:
+        self._hidden = hidden
         self.read = 0
         self.delivered = 0
         self.rejected = 0
@@ -221,10 +259,11 @@ class _Report:
         self._first = 0
         self._last = 0
         self._text = ""
+        self.is_interrupted = False
 
     @property
     def is_success(self) -> bool:
-        return self.delivered == self.read
+        return self.delivered == self.read and not self.is_interrupted
 
     def figures(self) -> dict[str, int]:
         names = ("read", "delivered", "rejected", "failed", "unknown")
@@ -232,11 +271,19 @@ class _Report:
 
     def refuse(self, number: int, fault: MixwireError) -> None:
         self.rejected += 1
-        self.tell(number, f"rejected: {fault}")
+        self.tell(number, f"refused: {fault}")
+
+    def tell_findings(self, number: int, findings: tuple[Finding, ...]) -> None:
+        for finding in findings:
+            self.tell(number, f"{finding.effect.value}: {finding.path}: {finding.reason}")
 
     def fail(self, number: int, text: str) -> None:
         self.failed += 1
         self.tell(number, f"failed: {text}")
+
+    def interrupt(self, number: int) -> None:
+        self.unknown += 1
+        self.tell(number, "unknown: the command was interrupted while this was being sent")
 
     def settle(self, chunk: list[tuple[int, Message]], outcome: Outcome) -> None:
         # An event may have been sent to another endpoint than it was encoded for, but its bytes stay the same.
@@ -262,9 +309,12 @@ class _Report:
         for number, text in sorted(told):
             self.tell(number, text)
         for note in outcome.notes:
-            click.echo(note, err=True)
+            _say(note, err=True)
 
     def tell(self, number: int, text: str) -> None:
+        # What a server answers may repeat what it was sent.
+        for secret in self._hidden:
+            text = text.replace(secret, "***")
         if text == self._text and number == self._last + 1:
             self._last = number
             return
@@ -274,5 +324,5 @@ class _Report:
     def finish(self) -> None:
         if self._text:
             lines = f"line {self._first}" if self._first == self._last else f"lines {self._first} to {self._last}"
-            click.echo(f"{lines}: {self._text}", err=True)
+            _say(f"{lines}: {self._text}", err=True)
         self._text = ""

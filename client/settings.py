@@ -87,7 +87,7 @@ def read_settings(path: Path) -> Settings:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InvalidValue(str(path), "a file that can be read", error.strerror or "one that cannot") from None
+        raise InvalidValue(str(path), "a file that can be read", f"unreadable ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InvalidValue(str(path), "a file of UTF-8 text", "one in another encoding") from None
     except tomllib.TOMLDecodeError as error:
@@ -112,13 +112,11 @@ def structure_settings(data: Mapping[str, object]) -> Settings:
 
 def settings_from_environment(environment: Mapping[str, str]) -> Settings:
     """
-    Settings from variables; an empty one counts as not set.
+    Settings from variables; an empty one is set to nothing, which is an error, not a default.
     """
-    given = {
-        name: environment.get(f"MIXWIRE_{name.upper()}") or None for name in ("token", "server", "events", "limits")
-    }
+    given = {name: environment.get(f"MIXWIRE_{name.upper()}") for name in ("token", "server", "events", "limits")}
     prefix = "MIXWIRE_SERVICE_ACCOUNT_"
-    account = {name: environment.get(prefix + name.upper()) or None for name in ("username", "secret", "project_id")}
+    account = {name: environment.get(prefix + name.upper()) for name in ("username", "secret", "project_id")}
     return Settings(**given, service_account=AccountSettings(**account))
 
 
@@ -142,10 +140,10 @@ def project_of(settings: Settings) -> Project:
         )
     return Project(
         settings.token,
-        server=settings.server or "us",
+        server="us" if settings.server is None else settings.server,
         credentials=credentials,
-        events=cast("EventRoute", settings.events or "import"),
-        limits=cast("Policy", settings.limits or "warn"),
+        events=cast("EventRoute", "import" if settings.events is None else settings.events),
+        limits=cast("Policy", "warn" if settings.limits is None else settings.limits),
     )
 
 

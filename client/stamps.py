@@ -5,11 +5,10 @@ The time and the ids that operations are stamped with.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import Counter
 
-__all__ = ["ContentIds", "milliseconds_now", "random_id"]
+__all__ = ["ContentIds", "milliseconds_now"]
 
 
 def milliseconds_now() -> int:
@@ -17,13 +16,6 @@ def milliseconds_now() -> int:
     The time in milliseconds since 1970.
     """
     return time.time_ns() // 1_000_000
-
-
-def random_id() -> str:
-    """
-    An id that no other event has: 128 random bits in hex.
-    """
-    return os.urandom(16).hex()
 
 
 class ContentIds:

@@ -2,7 +2,7 @@
 The pure core: operations become messages, messages become requests, answers become outcomes. No I/O, no
 clock, no chance.
 
-Read the modules in this order: errors, limits, times, shapes, properties, values, ids, changes, events, identity,
+Read the modules in this order: errors, limits, text, times, shapes, properties, values, ids, changes, events, identity,
 profiles, operations, project, findings, messages, batches, http, outcomes, answers, delivery, explain, lines.
 """
 

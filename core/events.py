@@ -84,7 +84,7 @@ class Track(_TrackLayout):
         distinct_id: Who did it, at most 255 characters. The empty string means nobody, for events without a user.
             None is possible only where the properties hold ``$user_id`` or ``$device_id``.
         properties: At most 248, with the rules of `mixwire.core.values`.
-        time: When it happened, in seconds or milliseconds since 1970 (see the module). None until stamped.
+        time: When it happened, in seconds or milliseconds since 1970 (see `mixwire.core.times`). None until stamped.
         insert_id: Which happening it is: 1 to 36 of A-Z a-z 0-9 and -. An event sent twice with one insert_id counts
             once, so never use one for two. None until stamped.
         head: Its JSON up to the first of the properties, once it is stamped.

@@ -2,7 +2,7 @@
 What the server would do to a message without saying so: truncate, trim, drop, overwrite.
 
 None of it is an error for Mixpanel, and all of it is a surprise for the sender. A project's `limits` policy says
-whether such a finding raises, is reported, or is not looked for.
+whether such a finding raises, is reported, or is passed over.
 """
 
 from __future__ import annotations
@@ -133,6 +133,10 @@ def find(body: bytes, *, is_event: bool) -> tuple[Finding, ...]:
     if len(several) > 1:
         reason = "the order in which the server applies several operators is not documented"
         found.append(Finding(" and ".join(several), Effect.UNDOCUMENTED, reason))
+    names = record.get("$unset")
+    if isinstance(names, list):
+        unset: dict[str, JSON] = {str(name): None for name in names}
+        _find_in_properties(unset, "$unset", _KNOWN_PROFILE_NAMES, PROFILE_CONTAINER_BYTES.maximum, found)
     for operator in _WITH_NAMES:
         properties = record.get(operator)
         if _is_object(properties):

@@ -46,7 +46,8 @@ __all__ = [
 Policy: TypeAlias = Literal["strict", "warn", "off"]
 """
 What to do about values that the server would accept but silently truncate, trim or drop: ``strict`` raises when
-the message is encoded, ``warn`` leaves them as findings on the message, ``off`` does not look.
+the message is encoded; ``warn`` sends them, and what tells people about messages tells of them (`Message.findings`,
+`explain`, the command line); ``off`` sends them and `explain` and the command line say nothing.
 """
 
 
@@ -61,8 +62,6 @@ class Excess(Enum):
     """Sent in several requests."""
     TRUNCATED = "truncated"
     """The server cuts it without a word."""
-    DROPPED = "dropped"
-    """The server answers success and stores nothing."""
     REROUTED = "rerouted"
     """Sent to another endpoint, where it counts."""
 

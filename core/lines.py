@@ -15,6 +15,8 @@ A line that cannot be read raises `InvalidValue` with the path of the fault; no 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, cast
 
@@ -31,6 +33,7 @@ from .messages import Endpoint, Key, Message
 from .operations import Operation
 from .profiles import Charge, ClearCharges, GroupOp, PeopleOp, RawGroupOp, RawPeopleOp, UpdateOptions
 from .properties import JSON, Properties
+from .text import short_name
 
 __all__ = ["message_from_line", "message_to_line", "operation_from_line", "operation_to_line"]
 
@@ -100,13 +103,35 @@ def message_from_line(line: bytes | str) -> Message:
 
 
 def _object(line: bytes | str) -> dict[str, JSON]:
+    text = line.encode(errors="surrogatepass") if isinstance(line, str) else line
     try:
-        record = orjson.loads(line)
+        record = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InvalidValue("the line", "a JSON object", f"broken JSON at character {error.pos + 1:,}") from None
     if not isinstance(record, dict):
         raise InvalidValue("the line", "a JSON object", f"a JSON {describe(record)}")
+    # The fast decoder takes the last of two equal keys, and the nearest float for an integer that is too large. Where
+    # the text may hold such things, a slower one has another look.
+    if _LONG_NUMBER.search(text) or text.count(b'":') != _count_keys(cast("dict[str, JSON]", record)):
+        record = json.loads(text, object_pairs_hook=_with_single_keys)
     return cast("dict[str, JSON]", record)
+
+
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
+
+
+def _count_keys(value: dict[str, JSON] | list[JSON]) -> int:
+    count, inside = (len(value), value.values()) if isinstance(value, dict) else (0, value)
+    return count + sum(_count_keys(each) for each in inside if isinstance(each, dict | list))
+
+
+def _with_single_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidValue("the line", "a JSON object with each key once", f"one with {short_name(twice)} twice")
+    return found
 
 
 _EXPORT_FIELDS: Final = {"distinct_id": "distinct_id", "time": "time", "$insert_id": "insert_id"}

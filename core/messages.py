@@ -9,13 +9,13 @@ https://docs.mixpanel.com/reference/event-deduplication
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, TypeAlias, assert_never, cast
+from typing import Final, TypeAlias, assert_never, cast, get_args
 
 import orjson
 from attrs import define, evolve, frozen
 
 from .changes import Delete, GroupChange, PeopleChange, Unset
-from .errors import LimitExceeded, NotStamped
+from .errors import InvalidValue, LimitExceeded, NotStamped, describe
 from .events import Track
 from .findings import Finding, Refused, find
 from .identity import Alias, Identify, Merge
@@ -152,7 +152,12 @@ def _device_keys(track: Track) -> tuple[Key, ...]:
     return tuple(each for each in ids if isinstance(each, str))
 
 
+_OPERATIONS: Final[tuple[type, ...]] = get_args(Operation)
+
+
 def _other(operation: Operation, project: Project) -> Message:
+    if not isinstance(cast("object", operation), _OPERATIONS):
+        raise InvalidValue("operation", "a Track, PeopleOp, GroupOp, Charge or another operation", describe(operation))
     match operation:
         case Track():  # a subclass would be one of the user's own; none is known here
             return _track(operation, project)

@@ -37,7 +37,7 @@ class Cause(Enum):
     WRONG_SERVER = "the server does not take this request"
     REFUSED_TOGETHER = "the server refused records without saying which"
     NOT_TRIED = "an earlier request of the same delivery failed"
-    GIVEN_UP = "the time for the delivery ran out"
+    GIVEN_UP = "the delivery was given up"
     CLOSED = "the transport had been closed"
 
 

@@ -36,14 +36,15 @@ CORE_MAY_IMPORT = {
     "decimal",
     "enum",
     "itertools",
-    "json.encoder",  # encode_basestring alone: text as JSON
+    "json",
+    "json.encoder",
     "math",
     "orjson",
     "re",
     "typing",
     "uuid",  # UUID alone: the type, nothing that makes one
 }
-ONLY_THESE_NAMES = {"json.encoder": {"encode_basestring"}, "uuid": {"UUID"}}
+ONLY_THESE_NAMES = {"uuid": {"UUID"}}
 FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint"}
 FORBIDDEN_METHODS = {"now", "today", "utcnow", "getenv", "sleep", "uuid1", "uuid4", "time", "time_ns", "monotonic"}
 MAY_IMPORT = {
@@ -60,10 +61,6 @@ def name_of(path: Path) -> str:
 
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def is_type_checking(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def imports(path: Path) -> Iterator[tuple[str, set[str]]]:

@@ -71,8 +71,8 @@ def test_every_kind_of_operation_in_a_file_arrives_at_its_endpoint(arrivals: Arr
 
     assert (sent.returncode, sent.stderr) == (0, "")
     counts = {path: len(arrivals.records(path)) for path in ("/track", "/import", "/engage", "/groups")}
-    assert counts == {"/track": 2, "/import": 3, "/engage": 11, "/groups": 3}
-    assert json.loads(sent.stdout)["delivered"] == 19
+    assert counts == {"/track": 2, "/import": 3, "/engage": 12, "/groups": 3}
+    assert json.loads(sent.stdout)["delivered"] == 20
 
 
 def test_sending_a_file_again_sends_the_same_events(arrivals: Arrivals, tmp_path: Path) -> None:

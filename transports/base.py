@@ -114,13 +114,13 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    def flush(self, timeout_seconds: float | None = None) -> Outcome:
+    def flush(self, timeout: float | None = None) -> Outcome:
         """
-        Settle what is held, and return what became settled; give up waiting after *timeout_seconds*.
+        Settle what is held, and return what became settled; give up waiting after *timeout* seconds.
         """
 
     @abstractmethod
-    def close(self, timeout_seconds: float | None = None) -> Outcome:
+    def close(self, timeout: float | None = None) -> Outcome:
         """
         Flush, then give back what the transport has open. May be called again.
         """

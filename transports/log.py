@@ -50,13 +50,13 @@ class LoggingTransport(Transport):
         self._ledger.settle(outcome)
         return outcome
 
-    def flush(self, timeout_seconds: float | None = None) -> Outcome:
+    def flush(self, timeout: float | None = None) -> Outcome:
         """
         Nothing is ever held: the empty outcome.
         """
         return Outcome()
 
-    def close(self, timeout_seconds: float | None = None) -> Outcome:
+    def close(self, timeout: float | None = None) -> Outcome:
         """
         The logger stays open, it is not ours: the empty outcome.
         """

@@ -39,7 +39,7 @@ class SyncTransport(Transport):
 
     Several messages given to one `send` share requests. When a batch of profile updates is not settled, the later ones
     of the same call are not tried, so that sending it again cannot undo newer ones; when an alias, identify or merge is
-    not delivered, nothing after it is tried. An event that was too old for /track comes back as the message for /import
+    not settled, nothing after it is tried. An event that was too old for /track comes back as the message for /import
     that it was sent as.
 
     Args:
@@ -87,13 +87,13 @@ class SyncTransport(Transport):
         self._ledger.settle(outcome)
         return outcome
 
-    def flush(self, timeout_seconds: float | None = None) -> Outcome:
+    def flush(self, timeout: float | None = None) -> Outcome:
         """
         Nothing is ever held: the empty outcome.
         """
         return Outcome()
 
-    def close(self, timeout_seconds: float | None = None) -> Outcome:
+    def close(self, timeout: float | None = None) -> Outcome:
         """
         Close the connections: the empty outcome.
         """
@@ -125,7 +125,7 @@ class SyncTransport(Transport):
                 remaining_seconds=lambda: float("inf") if end is None else end - time.monotonic(),
             )
             outcomes.append(outcome)
-            if batch.messages[0].barrier and not outcome.delivered:
+            if batch.messages[0].barrier and (outcome.failed or outcome.unknown):
                 halted.update(Endpoint)
             elif batch.endpoint in _ORDERED and (outcome.failed or (outcome.unknown and batch.repeatable)):
                 halted.add(batch.endpoint)

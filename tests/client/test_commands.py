@@ -5,7 +5,8 @@ The command line as a person meets it: what it prints, where, and its exit code.
 from __future__ import annotations
 
 import json
-import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from click.testing import CliRunner, Result
 from pytest_httpserver import HTTPServer
 
 from mixwire.commands import mixwire
+from mixwire.core import Message, Outcome
+from mixwire.transports import SyncTransport
 
 if TYPE_CHECKING:
     from conftest import Arrivals
@@ -36,20 +39,14 @@ def run(*arguments: str, lines: str = "") -> Result:
     return CliRunner().invoke(mixwire, arguments, input=lines)
 
 
-def closed_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
 def test_a_bad_line_is_told_with_its_number_and_path_and_the_good_ones_go_on(arrivals: Arrivals) -> None:
     bad = '{"event":"Opened","properties":{"distinct_id":"null","time":1767225600}}'
     result = run("send", "-", "--server", arrivals.url, "--token", "T0", lines=f"{GOOD}\n{bad}\n\n{{\n{OTHER}\n")
     assert result.exit_code == 1
     assert result.stdout == "4 read, 2 delivered, 2 rejected, 0 failed, 0 unknown\n"
     assert result.stderr.splitlines() == [
-        f"line 2: rejected: {PLACEHOLDER}",
-        "line 4: rejected: the line must be a JSON object, not broken JSON at character 2",
+        f"line 2: refused: {PLACEHOLDER}",
+        "line 4: refused: the line must be a JSON object, not broken JSON at character 2",
     ]
     assert [event["event"] for event in arrivals.records("/import")] == ["Opened", "Closed"]
 
@@ -99,7 +96,7 @@ def test_an_event_beyond_a_limit_of_the_wire_is_rejected_before_it_is_sent(arriv
     line = json.dumps({"type": "track", "event": "E", "distinct_id": "user-1", "properties": {"text": text}})
     result = run("send", "-", "--server", arrivals.url, "--token", "T0", lines=line)
     assert result.exit_code == 1
-    assert "line 1: rejected: the event must be at most 999,999 bytes, not 1,000,0" in result.stderr
+    assert "line 1: refused: the event must be at most 999,999 bytes, not 1,000,0" in result.stderr
     assert arrivals.requests == []
 
 
@@ -206,3 +203,74 @@ def test_no_token_and_no_secret_in_what_is_printed(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "canary" not in result.output
     assert "must be TOML, not broken" in result.stderr
+
+
+def test_nothing_later_in_the_file_overtakes_an_alias_that_is_not_settled(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/track").respond_with_json({"error": "no"}, status=403)
+    httpserver.expect_request("/import").respond_with_json({"code": 200, "status": "OK", "num_records_imported": 1})
+    alias = '{"type":"alias","alias":"user-1","distinct_id":"user-2"}\n'
+    result = run("send", "-", "--server", httpserver.url_for(""), "--token", "T0", lines=alias + f"{GOOD}\n" * 2_500)
+    assert result.exit_code == 1
+    assert result.stdout == "2,501 read, 0 delivered, 0 rejected, 2,501 failed, 0 unknown\n"
+    assert [request.path for request, _ in httpserver.log] == ["/track"]
+
+
+def test_a_refused_alias_is_settled_and_holds_nothing_up(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/track").respond_with_json({"error": "no such id", "status": 0})
+    httpserver.expect_request("/import").respond_with_json({"code": 200, "status": "OK", "num_records_imported": 1})
+    alias = '{"type":"alias","alias":"user-1","distinct_id":"user-2"}\n'
+    result = run("send", "-", "--server", httpserver.url_for(""), "--token", "T0", lines=alias + GOOD)
+    assert result.stdout == "2 read, 1 delivered, 1 rejected, 0 failed, 0 unknown\n"
+    assert result.stderr == "line 1: rejected: no such id\n"
+
+
+def test_what_would_be_truncated_is_told_while_it_is_sent_unless_the_limits_are_off(
+    arrivals: Arrivals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = json.dumps({"event": "E", "properties": {"distinct_id": "user-1", "time": 1767225600, "text": "x" * 300}})
+    result = run("send", "-", "--server", arrivals.url, "--token", "T0", lines=long)
+    assert result.exit_code == 0
+    assert result.stderr == "line 1: truncated: properties['text']: it has 300 bytes, only 255 are sure to be kept\n"
+    monkeypatch.setenv("MIXWIRE_LIMITS", "off")
+    assert run("send", "-", "--server", arrivals.url, "--token", "T0", lines=long).stderr == ""
+    assert run("check", "-", lines=long).exit_code == 0
+
+
+def test_a_token_that_the_server_repeats_is_not_printed(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/import").respond_with_json({"error": "bad canary-t"}, status=401)
+    result = run("send", "-", "--server", httpserver.url_for(""), "--token", "canary-t", lines=GOOD)
+    assert result.stderr == "line 1: failed: the credentials were refused (HTTP 401: bad ***)\n"
+
+
+def test_an_interruption_leaves_every_record_accounted_for(arrivals: Arrivals, monkeypatch: pytest.MonkeyPatch) -> None:
+    sends: list[int] = []
+    real = SyncTransport.send
+
+    def send(self: SyncTransport, *messages: Message) -> Outcome:
+        sends.append(len(messages))
+        if len(sends) == 2:
+            raise KeyboardInterrupt
+        return real(self, *messages)
+
+    monkeypatch.setattr(SyncTransport, "send", send)
+    result = run("send", "-", "--server", arrivals.url, "--token", "T0", lines=f"{GOOD}\n" * 5_000)
+    assert result.exit_code == 1
+    assert result.stdout == "4,000 read, 2,000 delivered, 0 rejected, 0 failed, 2,000 unknown\n"
+    assert result.stderr == "lines 2001 to 4000: unknown: the command was interrupted while this was being sent\n"
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_full_disk_behind_the_output_keeps_nothing_from_being_sent(name: str, arrivals: Arrivals) -> None:
+    command = [sys.executable, "-m", "mixwire", "send", "-", "--server", arrivals.url, "--token", "T0"]
+    with Path("/dev/full").open("w") as full:
+        outputs = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, name: full}
+        done = subprocess.run(command, input=f"{{\n{GOOD}\n[]\n{OTHER}\n".encode(), check=False, **outputs)
+    assert done.returncode == 1
+    assert [event["event"] for event in arrivals.records("/import")] == ["Opened", "Closed"]
+
+
+def test_a_closed_standard_input_is_wrong_usage() -> None:
+    command = f"exec {sys.executable} -m mixwire check - <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "standard input is closed" in done.stderr

@@ -27,10 +27,10 @@ def test_what_is_set_wins_over_what_comes_after() -> None:
     )
 
 
-def test_variables_are_read_and_an_empty_one_counts_as_not_set() -> None:
+def test_variables_are_read() -> None:
     environment = {
         "MIXWIRE_TOKEN": "T0",
-        "MIXWIRE_SERVER": "",
+        "MIXWIRE_SERVER": "eu",
         "MIXWIRE_EVENTS": "track",
         "MIXWIRE_LIMITS": "strict",
         "MIXWIRE_SERVICE_ACCOUNT_USERNAME": "u",
@@ -39,6 +39,7 @@ def test_variables_are_read_and_an_empty_one_counts_as_not_set() -> None:
     }
     assert settings_from_environment(environment) == Settings(
         token="T0",
+        server="eu",
         events="track",
         limits="strict",
         service_account=AccountSettings(username="u", secret="s", project_id="12"),
@@ -109,7 +110,7 @@ def test_a_fault_in_a_file_is_told_with_the_file(content: bytes, sentence: str, 
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InvalidValue, match="must be a file that can be read, not Is a directory"):
+    with pytest.raises(InvalidValue, match="must be a file that can be read, not unreadable \\(Is a directory\\)"):
         read_settings(tmp_path)
 
 
@@ -125,3 +126,10 @@ def test_a_service_account_that_is_not_complete_is_refused(name: str) -> None:
 def test_no_token_is_told_with_the_three_places_where_it_can_stand() -> None:
     with pytest.raises(InvalidValue, match="--token, MIXWIRE_TOKEN or token in the file of --config"):
         project_of(Settings())
+
+
+@pytest.mark.parametrize("name", ["token", "server", "events", "limits"])
+def test_an_empty_setting_is_an_error_and_never_a_default(name: str) -> None:
+    settings = settings_from_environment({"MIXWIRE_TOKEN": "T0", f"MIXWIRE_{name.upper()}": ""})
+    with pytest.raises(InvalidValue, match=f"^{name} must be"):
+        project_of(settings)

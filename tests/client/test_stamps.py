@@ -7,20 +7,12 @@ from __future__ import annotations
 import re
 import time
 
-from mixwire.core import Track
-from mixwire.stamps import ContentIds, milliseconds_now, random_id
+from mixwire.stamps import ContentIds, milliseconds_now
 
 
 def test_the_time_is_in_milliseconds() -> None:
     before = int(time.time() * 1000)
     assert before <= milliseconds_now() <= int(time.time() * 1000) + 1
-
-
-def test_r92_a_random_id_is_unique_and_allowed() -> None:
-    ids = {random_id() for _ in range(1_000)}
-    assert len(ids) == 1_000
-    for each in ids:
-        assert Track("E", distinct_id="user-1", insert_id=each).insert_id == each
 
 
 def test_the_id_of_a_text_is_the_same_in_each_run_and_allowed() -> None:

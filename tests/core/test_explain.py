@@ -3,16 +3,18 @@ from __future__ import annotations
 import pytest
 
 from mixwire.core.changes import Append, Set, Union, Unset
-from mixwire.core.errors import NotStamped
+from mixwire.core.errors import LimitExceeded, NotStamped
 from mixwire.core.events import Track
 from mixwire.core.explain import Explanation, Measure, explain
-from mixwire.core.findings import Effect, Refused
+from mixwire.core.findings import Effect
 from mixwire.core.identity import Alias, Merge
 from mixwire.core.limits import (
+    DISTINCT_ID_CHARACTERS,
     EVENT_BYTES,
     EVENT_CONTAINER_BYTES,
     EVENT_NAME_CHARACTERS,
     EVENT_PROPERTIES,
+    INSERT_ID_BYTES,
     LIST_ELEMENTS,
     OBJECT_DEPTH,
     OBJECT_KEYS,
@@ -175,6 +177,8 @@ def test_an_event_is_measured_against_every_limit_that_concerns_it() -> None:
         OBJECT_KEYS: 3,
         OBJECT_DEPTH: 3,
         EVENT_CONTAINER_BYTES: len('[1,["' + "x" * 90 + '",3,4],{"flat":1}]'),
+        DISTINCT_ID_CHARACTERS: len("user-1"),
+        INSERT_ID_BYTES: len("a1"),
     }
     assert not any(measure.is_over for measure in explanation.measures)
 
@@ -198,12 +202,13 @@ def test_an_update_is_measured_as_an_update() -> None:
         OBJECT_KEYS: 1,
         OBJECT_DEPTH: 1,
         PROFILE_CONTAINER_BYTES: len('["x","y"]'),
+        DISTINCT_ID_CHARACTERS: 1,
     }
 
 
-def test_an_update_without_properties_is_measured_in_bytes_only() -> None:
+def test_an_update_without_properties_is_measured_by_its_bytes_and_ids() -> None:
     explanation = explain(GroupOp("k", "i", Unset("a")), PROJECT)
-    assert measured(explanation) == {UPDATE_BYTES: len(explanation.message.body)}
+    assert measured(explanation) == {UPDATE_BYTES: len(explanation.message.body), DISTINCT_ID_CHARACTERS: 1}
 
 
 @pytest.mark.parametrize(
@@ -234,5 +239,17 @@ def test_a_measure_at_its_limit_is_not_over_it(amount: int, is_over: bool) -> No
 def test_what_cannot_be_encoded_is_not_explained() -> None:
     with pytest.raises(NotStamped):
         explain(Track("E", distinct_id="u"), PROJECT)
-    with pytest.raises(Refused):
-        explain(track(properties={"a ": 1}), Project("TOKEN", limits="strict"))
+    with pytest.raises(LimitExceeded):
+        explain(track(properties={"a": "x" * 999_950}), PROJECT)
+
+
+def test_a_strict_project_is_told_as_a_value_and_an_indifferent_one_nothing() -> None:
+    long = track(properties={"text": "x" * 300})
+    assert len(explain(long, Project("TOKEN", limits="strict")).findings) == 1
+    assert explain(long, Project("TOKEN", limits="off")).findings == ()
+
+
+def test_the_longer_part_of_a_group_is_measured() -> None:
+    assert (
+        measured(explain(GroupOp("Company", "example-1", Set({"plan": "pro"})), PROJECT))[DISTINCT_ID_CHARACTERS] == 9
+    )

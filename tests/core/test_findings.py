@@ -251,3 +251,11 @@ def test_refused_says_all_its_findings() -> None:
 def test_an_empty_property_name_is_a_finding() -> None:
     body = b'{"event":"A","properties":{"":1}}'
     assert find(body, is_event=True) == (Finding("properties['']", Effect.UNDOCUMENTED, "its name is empty"),)
+
+
+def test_the_names_of_an_unset_are_looked_at() -> None:
+    found = find(b'{"$unset":[" a","mp_x"]}', is_event=False)
+    assert [(each.path, each.effect) for each in found] == [
+        ("$unset[' a']", Effect.TRIMMED),
+        ("$unset['mp_x']", Effect.UNDOCUMENTED),
+    ]

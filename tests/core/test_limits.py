@@ -29,7 +29,7 @@ NUMBERS = {
     "LIVE_SECONDS": (432_000, "seconds", Excess.REROUTED),
     "FUTURE_SECONDS": (3_600, "seconds", Excess.REFUSED),
 }
-ROW = {"name": "n", "maximum": 1, "unit": "u", "excess": Excess.DROPPED, "source": "s"}
+ROW = {"name": "n", "maximum": 1, "unit": "u", "excess": Excess.REFUSED, "source": "s"}
 
 
 @pytest.mark.parametrize(("name", "row"), NUMBERS.items(), ids=list(NUMBERS))

@@ -402,3 +402,35 @@ def test_a_body_that_is_nested_deeper_than_any_message_is_refused() -> None:
     line = f'{{"type":"message","endpoint":"engage","keys":[],"repeatable":true,"barrier":false,"body":{body}}}'
     with pytest.raises(InvalidValue, match="body must be an object that is not nested so deep, not a deeper one"):
         message_from_line(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            '{"event":"A","properties":{"distinct_id":"u","n":123456789012345678901234567890}}',
+            "properties['n'] must be an integer of at most 64 bits, not an int of 97 bits",
+        ),
+        (
+            '{"event":"A","properties":{"distinct_id":"u","a":1,"a":2}}',
+            "the line must be a JSON object with each key once, not one with 'a' twice",
+        ),
+        (
+            '{"event" : "A","event" : "B","properties":{"distinct_id":"u"}}',
+            "the line must be a JSON object with each key once, not one with 'event' twice",
+        ),
+    ],
+    ids=["an integer too large", "a property twice", "a field twice"],
+)
+def test_a_line_is_not_read_as_something_else_than_it_says(line: str, sentence: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        operation_from_line(line)
+    assert str(caught.value) == sentence
+
+
+def test_a_line_that_only_looks_as_if_it_had_a_key_twice_is_read() -> None:
+    line = '{"event" : "A\\":","properties":{"distinct_id":"u","n":1234567890123456789,"list":[{"a":[]},{"a":1}]}}'
+    operation = operation_from_line(line)
+    assert isinstance(operation, Track)
+    assert operation.event == 'A":'
+    assert operation.properties == {"n": 1234567890123456789, "list": [{"a": []}, {"a": 1}]}

@@ -375,3 +375,8 @@ def test_a_message_is_frozen_and_can_be_pickled_and_copied(operation: Operation)
         assert type(twin) is Message
         with pytest.raises(FrozenInstanceError):
             twin.time = 1
+
+
+def test_what_is_no_operation_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="operation must be a Track, PeopleOp, GroupOp, Charge or another operation"):
+        encode("Opened", Project("TOKEN"))  # type: ignore[arg-type]

@@ -193,8 +193,8 @@ def test_r101_an_identity_command_is_answered_before_anything_later_is_sent(barr
     ]
 
 
-@pytest.mark.parametrize("answer", [DOWN, LOST, Response(status=400)], ids=["failed", "unknown", "rejected"])
-def test_r101_nothing_after_an_alias_is_tried_unless_it_was_delivered(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [DOWN, LOST], ids=["failed", "unknown"])
+def test_r101_nothing_after_an_alias_is_tried_until_it_is_settled(answer: Answer) -> None:
     world = World(lambda _path, body: answer if b"$create_alias" in body else GOOD)
     rest = (event("after"), update(1), group(1), MERGE)
     outcome = world.transport(retry=ONCE).send(event("before"), ALIAS, *rest)
@@ -206,6 +206,13 @@ def test_r101_nothing_after_an_alias_is_tried_unless_it_was_delivered(answer: An
     assert {each.detail for each in outcome.failed if each.cause is Cause.NOT_TRIED} == {detail}
     assert len(world.requests) == 2
     assert len(outcome) == 6
+
+
+def test_r101_an_alias_that_is_refused_for_ever_holds_nothing_up() -> None:
+    world = World(lambda _path, body: Response(status=400) if b"$create_alias" in body else GOOD)
+    outcome = world.transport(retry=ONCE).send(ALIAS, event("after"))
+    assert [each.message for each in outcome.rejected] == [ALIAS]
+    assert outcome.delivered == (event("after"),)
 
 
 def test_r101_an_alias_that_is_delivered_after_retries_holds_nothing_up() -> None:
