@@ -197,19 +197,20 @@ def _send_all(records: Iterator[Record], project: Project, transport: SyncTransp
         nonlocal halted
         if not chunk:
             return
+        # From here on these records are told as what became of them, and no more as not tried.
+        sent = chunk.copy()
+        chunk.clear()
         try:
-            outcome = transport.send(*[message for _, message in chunk])
+            outcome = transport.send(*[message for _, message in sent])
         except KeyboardInterrupt:
-            for number, _ in chunk:
+            for number, _ in sent:
                 report.interrupt(number)
-            chunk.clear()
             raise
-        report.settle(chunk, outcome)
+        report.settle(sent, outcome)
         # What is not settled here may be sent again, and nothing that comes later in the file may overtake it.
         unsettled = outcome.failed or [each for each in outcome.unknown if each.message.repeatable]
         if unsettled:
             halted = unsettled[0].cause.value
-        chunk.clear()
 
     def read() -> None:
         for record in records:

@@ -19,12 +19,12 @@ from .errors import InvalidValue, LimitExceeded, NotStamped, describe
 from .events import Track
 from .findings import Finding, Refused, find
 from .identity import Alias, Identify, Merge
-from .limits import EVENT_BYTES, LIVE_SECONDS, MILLISECONDS_FROM, UPDATE_BYTES
+from .limits import EVENT_BYTES, LIVE_SECONDS, UPDATE_BYTES
 from .operations import Operation
 from .profiles import Charge, ClearCharges, GroupOp, PeopleOp, RawGroupOp, RawPeopleOp, UpdateOptions
 from .project import Project
 from .properties import JSON
-from .times import instant_of, seconds
+from .times import instant_of, milliseconds, seconds
 
 __all__ = ["Endpoint", "Key", "Message", "encode", "route"]
 
@@ -142,7 +142,7 @@ def _track(track: Track, project: Project) -> Message:
     layout.keys = (distinct_id,) if distinct_id is not None else _device_keys(track)
     layout.repeatable = True
     layout.barrier = False
-    layout.time = time * 1000 if time < MILLISECONDS_FROM else time
+    layout.time = milliseconds(time)
     layout.__class__ = Message
     return layout  # type: ignore[return-value]
 
