@@ -5,7 +5,6 @@ The commands: they read records, hand them to the core and to a transport, and t
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import Counter, defaultdict, deque
 from collections.abc import Generator, Iterator
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import click
-from attrs import evolve
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -32,8 +30,11 @@ from .core import (
     explain,
     stamp,
 )
+from .options import config_option, json_option, project_from, server_option, token_option
+from .printing import say
 from .records import Record, read_records
-from .settings import Settings, project_of, read_settings, settings_from_environment
+from .settings import Settings
+from .spool_commands import drain, spool
 from .stamps import ContentIds, milliseconds_now
 from .transports import SyncTransport
 
@@ -53,15 +54,18 @@ def mixwire() -> None:
     """
 
 
+mixwire.add_command(drain)
+mixwire.add_command(spool)
+
 _SOURCE = click.argument("source", metavar="FILE|-", type=click.Path(path_type=Path, allow_dash=True))
 
 
 @mixwire.command()
 @_SOURCE
-@click.option("--server", metavar="S", help="us (default), eu, in, https://host[:port], or http:// on loopback.")
-@click.option("--token", metavar="T", help="The project token; better given as MIXWIRE_TOKEN.")
-@click.option("--config", metavar="F", type=click.Path(path_type=Path), help="A TOML file of settings.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@server_option
+@token_option
+@config_option
+@json_option
 def send(source: Path, server: str | None, token: str | None, config: Path | None, *, as_json: bool) -> None:
     """
     Send the records of a file: one JSON object a line, events in Mixpanel's export format or operations.
@@ -69,7 +73,7 @@ def send(source: Path, server: str | None, token: str | None, config: Path | Non
     An event that has a time but no insert_id gets one made from its text, so that sending the file again counts it
     once; increments, appends and charges count again. Records are sent 2,000 at a time, also those of a slow pipe.
     """
-    project = _project(Settings(server=server, token=token), config)
+    project = project_from(Settings(server=server, token=token), config)
     secrets = [project.credentials.secret] if project.credentials is not None else []
     report = _Report(project.token, *secrets)
     with SyncTransport(project, deadline_seconds=None) as transport, _records(source) as records:
@@ -78,21 +82,21 @@ def send(source: Path, server: str | None, token: str | None, config: Path | Non
         finally:
             report.finish()
             if as_json:
-                _say(json.dumps(report.figures()))
+                say(json.dumps(report.figures()))
             else:
-                _say(", ".join(f"{count:,} {name}" for name, count in report.figures().items()))
+                say(", ".join(f"{count:,} {name}" for name, count in report.figures().items()))
     sys.exit(0 if report.is_success else 1)
 
 
 @mixwire.command()
 @_SOURCE
-@click.option("--config", metavar="F", type=click.Path(path_type=Path), help="A TOML file of settings.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@config_option
+@json_option
 def check(source: Path, config: Path | None, *, as_json: bool) -> None:
     """
     Say what would be refused, truncated or rerouted if a file were sent, without sending it.
     """
-    project = _project(Settings(), config, default_token="0" * 32)
+    project = project_from(Settings(), config, default_token="0" * 32)
     report = _Report()
     endpoints: Counter[str] = Counter()
     stamps = _Stamps()
@@ -115,37 +119,11 @@ def check(source: Path, config: Path | None, *, as_json: bool) -> None:
     report.finish()
     figures = {"read": report.read, "refused": report.rejected, "with_findings": report.findings}
     if as_json:
-        _say(json.dumps(figures))
+        say(json.dumps(figures))
     else:
         routes = "".join(f", {count:,} for {path}" for path, count in sorted(endpoints.items()))
-        _say(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in figures.items()) + routes)
+        say(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in figures.items()) + routes)
     sys.exit(0 if not (report.rejected or report.findings) else 1)
-
-
-def _say(text: str, *, err: bool = False) -> None:
-    """
-    Print a line. Nobody who cannot listen (a full disk, a closed pipe) keeps records from being sent.
-    """
-    try:
-        click.echo(text, err=err)
-    except OSError:
-        # What stands in its buffer would fail once more when the process ends.
-        if err:
-            sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
-        else:
-            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
-
-
-def _project(options: Settings, config: Path | None, default_token: str | None = None) -> Project:
-    try:
-        settings = options.over(settings_from_environment(os.environ))
-        if config is not None:
-            settings = settings.over(read_settings(config))
-        if settings.token is None:
-            settings = evolve(settings, token=default_token)
-        return project_of(settings)
-    except InvalidValue as fault:
-        raise click.UsageError(str(fault)) from None
 
 
 @contextmanager
@@ -310,7 +288,7 @@ class _Report:
         for number, text in sorted(told):
             self.tell(number, text)
         for note in outcome.notes:
-            _say(note, err=True)
+            say(note, err=True)
 
     def tell(self, number: int, text: str) -> None:
         # What a server answers may repeat what it was sent.
@@ -325,5 +303,5 @@ class _Report:
     def finish(self) -> None:
         if self._text:
             lines = f"line {self._first}" if self._first == self._last else f"lines {self._first} to {self._last}"
-            _say(f"{lines}: {self._text}", err=True)
+            say(f"{lines}: {self._text}", err=True)
         self._text = ""

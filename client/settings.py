@@ -1,5 +1,5 @@
 """
-The project to send to, from options, environment variables and a TOML file.
+The project to send to and the transport, from options, environment variables and a TOML file.
 
 An option wins over a variable, a variable over the file::
 
@@ -13,8 +13,13 @@ An option wins over a variable, a variable over the file::
     secret = "..."
     project_id = 12345
 
-The variables are MIXWIRE_TOKEN, MIXWIRE_SERVER, MIXWIRE_EVENTS, MIXWIRE_LIMITS and MIXWIRE_SERVICE_ACCOUNT_USERNAME,
-_SECRET and _PROJECT_ID.
+    [transport]                    # or in one line: transport = "buffered:?spool=/var/spool/app"
+    type = "buffered"
+    spool = "/var/spool/app"
+
+The variables are MIXWIRE_TOKEN, MIXWIRE_SERVER, MIXWIRE_EVENTS, MIXWIRE_LIMITS, MIXWIRE_SERVICE_ACCOUNT_USERNAME,
+_SECRET and _PROJECT_ID, and MIXWIRE_TRANSPORT; MIXWIRE_TRANSPORT_FLUSH_AFTER_SECONDS and its like are single keys of
+the transport, also of one in the file.
 """
 
 from __future__ import annotations
@@ -24,10 +29,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from attrs import evolve, fields, frozen
+from attrs import evolve, field, fields, frozen
 
 from .core import EventRoute, InvalidValue, Policy, Project, ServiceAccount
 from .core.errors import describe
+from .transports.config import Layers, layers_from_environment, structure
+from .transports.descriptions import Description
 
 __all__ = [
     "AccountSettings",
@@ -36,6 +43,7 @@ __all__ = [
     "read_settings",
     "settings_from_environment",
     "structure_settings",
+    "transport_of",
 ]
 
 
@@ -61,12 +69,14 @@ class Settings:
     events: str | None = None
     limits: str | None = None
     service_account: AccountSettings = AccountSettings()
+    transport: Layers = field(factory=Layers)
 
     def over(self, other: Settings) -> Settings:
         """
         These settings, and those of *other* for what is not set here.
         """
-        return evolve(_over(self, other), service_account=_over(self.service_account, other.service_account))
+        account = _over(self.service_account, other.service_account)
+        return evolve(_over(self, other), service_account=account, transport=self.transport.over(other.transport))
 
 
 _Values = TypeVar("_Values", Settings, AccountSettings)
@@ -117,7 +127,7 @@ def settings_from_environment(environment: Mapping[str, str]) -> Settings:
     given = {name: environment.get(f"MIXWIRE_{name.upper()}") for name in ("token", "server", "events", "limits")}
     prefix = "MIXWIRE_SERVICE_ACCOUNT_"
     account = {name: environment.get(prefix + name.upper()) for name in ("username", "secret", "project_id")}
-    return Settings(**given, service_account=AccountSettings(**account))
+    return Settings(**given, service_account=AccountSettings(**account), transport=layers_from_environment(environment))
 
 
 def project_of(settings: Settings) -> Project:
@@ -147,6 +157,16 @@ def project_of(settings: Settings) -> Project:
     )
 
 
+def transport_of(settings: Settings) -> Description | None:
+    """
+    The transport that the settings describe; None if they say nothing about it.
+
+    Raises:
+        InvalidValue: If what they say together is not sound.
+    """
+    return settings.transport.description()
+
+
 def _structure(data: object, kind: type[_Values]) -> _Values:
     if not isinstance(data, dict):
         raise InvalidValue("", "a table", describe(data))
@@ -161,8 +181,19 @@ def _structure(data: object, kind: type[_Values]) -> _Values:
                 given[name] = _structure(value, AccountSettings)
             except InvalidValue as fault:
                 raise fault.under(name) from None
+        elif name == "transport":
+            given[name] = _transport(value)
         elif type(value) is str or (name == "project_id" and type(value) is int):
             given[name] = str(value)
         else:
             raise InvalidValue(name, "a str", describe(value))
     return kind(**given)
+
+
+def _transport(value: object) -> Layers:
+    # Checked here, where the file is known, and kept as it is: variables may say more about it.
+    if not isinstance(value, dict | str):
+        raise InvalidValue("transport", "a table or a str", describe(value))
+    data = cast("dict[str, object] | str", value)
+    structure(data)
+    return Layers(data=data)

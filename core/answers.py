@@ -25,7 +25,7 @@ from .messages import Endpoint, Message
 from .outcomes import Cause, Failed, Outcome, Rejected, Unknown
 from .properties import JSON
 
-__all__ = ["MAX_RETRY_AFTER_SECONDS", "Advice", "Verdict", "interpret", "retry_after_seconds"]
+__all__ = ["MAX_RETRY_AFTER_SECONDS", "Advice", "Verdict", "interpret", "retry_after_seconds", "server_time"]
 
 MAX_RETRY_AFTER_SECONDS: Final = 300
 """The longest wait that a server may ask for; more than that is a mistake or an attack."""
@@ -238,6 +238,14 @@ def retry_after_seconds(response: Response) -> float | None:
     if until is None or now is None:
         return None
     return min(max((until - now).total_seconds(), 0.0), float(MAX_RETRY_AFTER_SECONDS))
+
+
+def server_time(response: Response) -> int | None:
+    """
+    What the clock of the server showed, by the Date header, in milliseconds since 1970 and whole seconds; or None.
+    """
+    date = _http_date((response.header("Date") or "").strip())
+    return None if date is None else int(date.timestamp()) * 1000
 
 
 def _http_date(text: str) -> datetime | None:

@@ -22,7 +22,8 @@ Everything that is decided about repeating is decided here:
 
 After 429, 502 and 503 the waits follow Mixpanel's advice (https://docs.mixpanel.com/reference/import-events): 2
 seconds, doubled up to 60, plus 1 to 5, or what Retry-After asks if that is more. Else: 1 second, doubled up to 60,
-times 0.5 to 1.
+times 0.5 to 1. Where only a person can help (refused credentials, a wrong server, a certificate that is not trusted), a
+delivery gives up at once, or, if its tries are not counted, looks again after 60 seconds, doubled up to 15 minutes.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ from .answers import Advice, Verdict, interpret
 from .batches import Batch
 from .errors import InvalidValue, describe
 from .http import Answer, Request, to_request
+from .messages import Endpoint, route
 from .outcomes import Cause, Failed, Outcome, Unknown
 from .project import Project
 
-__all__ = ["Delivery", "Done", "Post", "RetryPolicy", "Step", "Wait"]
+__all__ = ["Delivery", "Done", "Post", "RetryPolicy", "Step", "Wait", "backoff"]
 
 
 def _tries(value: int | None) -> int | None:
@@ -61,7 +63,8 @@ class RetryPolicy:
     How hard to try.
 
     Attributes:
-        max_tries: How often one batch is posted, at least once; None for as long as it takes.
+        max_tries: How often one batch is posted, at least once; None for as long as it takes, also where only a person
+            can help.
         at_least_once: Whether a batch that counts twice when applied twice is posted again although it may have been
             applied. Off: such a batch is then unknown.
     """
@@ -127,8 +130,35 @@ class _Part:
         return Outcome(failed=tuple(Failed(message, cause, detail) for message in messages))
 
 
+def _rerouted(part: _Part, now: int) -> _Part:
+    messages = part.batch.messages
+    if part.batch.endpoint is not Endpoint.TRACK or all(route(message, now) is message for message in messages):
+        return part
+    # All of them, because a batch has one endpoint, and /import takes live events too.
+    return evolve(part, batch=Batch(tuple(evolve(message, endpoint=Endpoint.IMPORT) for message in messages)))
+
+
 _DEFAULT_POLICY: Final = RetryPolicy()
 _MAX_BACKOFF_SECONDS: Final = 60.0
+_STOPPED_SECONDS: Final = 60.0
+_MAX_STOPPED_SECONDS: Final = 900.0
+
+
+def backoff(failures: int, verdict: Verdict) -> Wait:
+    """
+    How long to wait after so many failures in a row, at least one, of which *verdict* was the last.
+    """
+    doublings = min(failures - 1, 10)
+    if verdict.advice is Advice.STOP:
+        least = min(_STOPPED_SECONDS * 2**doublings, _MAX_STOPPED_SECONDS)
+        return Wait(least, least)
+    if verdict.advice is Advice.THROTTLE:
+        least = min(2.0 * 2**doublings, _MAX_BACKOFF_SECONDS) + 1.0
+        least = max(least, verdict.retry_after or 0.0)
+        return Wait(least, least + 4.0)
+    most = min(1.0 * 2**doublings, _MAX_BACKOFF_SECONDS)
+    least = max(most / 2, verdict.retry_after or 0.0)
+    return Wait(least, max(most, least))
 
 
 @frozen(init=False, repr=False)
@@ -138,17 +168,26 @@ class Delivery:
 
     Attributes:
         step: What to do next.
+        verdict: What the last answer meant; None before the first.
     """
 
     project: Project
     policy: RetryPolicy
     step: Step
+    verdict: Verdict | None
     _parts: tuple[_Part, ...]
     _settled: tuple[Outcome, ...]
 
     def __init__(self, batch: Batch, project: Project, policy: RetryPolicy = _DEFAULT_POLICY) -> None:
         step = Post(to_request(batch, project))
-        self.__attrs_init__(project, policy, step, (_Part(batch=batch),), ())  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+        self.__attrs_init__(project, policy, step, None, (_Part(batch=batch),), ())  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """
+        Where its next request goes; None when it is done.
+        """
+        return self._parts[0].batch.endpoint if self._parts else None
 
     def answered(self, answer: Answer) -> Delivery:
         """
@@ -161,37 +200,40 @@ class Delivery:
         part = first.after(verdict)
         match verdict.advice:
             case Advice.NOTHING:
-                return self._on(behind, verdict.outcome)
+                return self._on(behind, verdict.outcome, verdict=verdict)
             case Advice.HALVE | Advice.BISECT:
                 halves = (_Part(batch=half, doubt=part.doubt) for half in part.batch.halves())
-                return self._on((*halves, *behind))
+                return self._on((*halves, *behind), verdict=verdict)
             case Advice.RECHECK if part.is_rechecked:
                 # The second count of the same bytes: the server means it, and asking again would not end.
                 notes = (f"server_count_mismatch: {verdict.outcome.unknown[0].detail}",)
-                return self._on(behind, Outcome(delivered=part.batch.messages, notes=notes))
+                return self._on(behind, Outcome(delivered=part.batch.messages, notes=notes), verdict=verdict)
             case Advice.RECHECK:
                 if not self._may_repeat(part):
-                    return self._on(behind, verdict.outcome)
+                    return self._on(behind, verdict.outcome, verdict=verdict)
                 if part.tries == self.policy.max_tries:
                     return self._give_up(part, behind, verdict)
-                return self._on((evolve(part, is_rechecked=True), *behind))
-            case Advice.STOP:
+                return self._on((evolve(part, is_rechecked=True), *behind), verdict=verdict)
+            case Advice.STOP if self.policy.max_tries is not None:
                 return self._give_up(part, behind, verdict)
-            case Advice.RETRY | Advice.THROTTLE:
+            case Advice.STOP | Advice.RETRY | Advice.THROTTLE:
                 if verdict.outcome.unknown and not self._may_repeat(part):
-                    return self._on(behind, verdict.outcome)
+                    return self._on(behind, verdict.outcome, verdict=verdict)
                 if self.policy.max_tries is not None and part.tries >= self.policy.max_tries:
                     return self._give_up(part, behind, verdict)
-                return self._on((part, *behind), wait=_wait(part.tries, verdict))
+                return self._on((part, *behind), verdict=verdict, wait=backoff(part.tries, verdict))
             case _:
                 assert_never(verdict.advice)
 
-    def waited(self) -> Delivery:
+    def waited(self, now: int | None = None) -> Delivery:
         """
         The delivery after its wait is over. Only when `step` is a `Wait`.
+
+        With *now*, in milliseconds since 1970, a part with events that have become too old for /track goes to /import.
         """
         assert isinstance(self.step, Wait), "waited() belongs to a Wait"
-        return self._on(self._parts)
+        parts = self._parts if now is None else tuple(_rerouted(part, now) for part in self._parts)
+        return self._on(parts, verdict=self.verdict)
 
     def abandoned(self, detail: str) -> Delivery:
         """
@@ -199,7 +241,15 @@ class Delivery:
 
         A shell that gives up while its request is under way first says so with ``answered(NoResponse(...))``.
         """
-        return self._on((), *(part.given_up(Cause.GIVEN_UP, detail) for part in self._parts))
+        given_up = (part.given_up(Cause.GIVEN_UP, detail) for part in self._parts)
+        return self._on((), *given_up, verdict=self.verdict)
+
+    @property
+    def is_untouched(self) -> bool:
+        """
+        Whether nothing of the batch was applied, for certain: it stands where it began.
+        """
+        return not self._settled and all(part.doubt is None for part in self._parts)
 
     def _may_repeat(self, part: _Part) -> bool:
         return part.batch.repeatable or self.policy.at_least_once
@@ -207,9 +257,11 @@ class Delivery:
     def _give_up(self, part: _Part, behind: tuple[_Part, ...], verdict: Verdict) -> Delivery:
         last = verdict.outcome.failed[0] if verdict.outcome.failed else verdict.outcome.unknown[0]
         rest = (each.given_up(Cause.NOT_TRIED, last.detail) for each in behind)
-        return self._on((), part.given_up(last.cause, last.detail), *rest)
+        return self._on((), part.given_up(last.cause, last.detail), *rest, verdict=verdict)
 
-    def _on(self, parts: tuple[_Part, ...], *settled: Outcome, wait: Wait | None = None) -> Delivery:
+    def _on(
+        self, parts: tuple[_Part, ...], *settled: Outcome, verdict: Verdict | None, wait: Wait | None = None
+    ) -> Delivery:
         """
         The delivery with *parts* still to do.
         """
@@ -222,24 +274,10 @@ class Delivery:
         else:
             step = Post(to_request(parts[0].batch, self.project))
         new = object.__new__(Delivery)
-        new.__attrs_init__(self.project, self.policy, step, parts, outcomes)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+        new.__attrs_init__(self.project, self.policy, step, verdict, parts, outcomes)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
         return new
 
     def __repr__(self) -> str:
         return (
             f"Delivery({type(self.step).__name__}, {sum(len(part.batch) for part in self._parts)} messages to settle)"
         )
-
-
-def _wait(tries: int, verdict: Verdict) -> Wait:
-    """
-    The range from which the next wait is picked, after so many tries.
-    """
-    doublings = min(tries - 1, 10)
-    if verdict.advice is Advice.THROTTLE:
-        least = min(2.0 * 2**doublings, _MAX_BACKOFF_SECONDS) + 1.0
-        least = max(least, verdict.retry_after or 0.0)
-        return Wait(least, least + 4.0)
-    backoff = min(1.0 * 2**doublings, _MAX_BACKOFF_SECONDS)
-    least = max(backoff / 2, verdict.retry_after or 0.0)
-    return Wait(least, max(backoff, least))

@@ -39,6 +39,7 @@ class Cause(Enum):
     NOT_TRIED = "an earlier request of the same delivery failed"
     GIVEN_UP = "the delivery was given up"
     CLOSED = "the transport had been closed"
+    NOT_STORED = "the spool did not take it"
 
 
 @frozen

@@ -6,12 +6,49 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
+import subprocess
 import threading
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
+
+
+INSTALL: Final = {
+    "strace": "apt-get install strace",
+    "unshare": "apt-get install util-linux, and permission to make user namespaces",
+    "ip": "apt-get install iproute2",
+}
+
+
+@cache
+def is_there(program: str) -> bool:
+    if program == "unshare":
+        # To be there is not enough: a container may forbid it.
+        return (
+            shutil.which(program) is not None
+            and not subprocess.run(["unshare", "-rnm", "true"], check=False).returncode
+        )
+    return shutil.which(program) is not None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(program): skipped where a program of the operating system is missing")
+    config.addinivalue_line("markers", "soak: long; run with `pytest -m soak`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in item.iter_markers("needs"):
+            (program,) = marker.args
+            if not is_there(program):
+                item.add_marker(pytest.mark.skip(reason=f"{program} is missing: {INSTALL[program]}"))
+    if not config.option.markexpr:
+        # Longer than the default suite may take.
+        items[:] = [item for item in items if item.get_closest_marker("soak") is None]
 
 
 class Arrivals:

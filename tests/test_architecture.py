@@ -35,6 +35,7 @@ CORE_MAY_IMPORT = {
     "datetime",
     "decimal",
     "enum",
+    "heapq",
     "itertools",
     "json",
     "json.encoder",
@@ -43,8 +44,9 @@ CORE_MAY_IMPORT = {
     "re",
     "typing",
     "uuid",  # UUID alone: the type, nothing that makes one
+    "zlib",  # crc32 alone: a pure function
 }
-ONLY_THESE_NAMES = {"uuid": {"UUID"}}
+ONLY_THESE_NAMES = {"uuid": {"UUID"}, "zlib": {"crc32"}}
 FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint"}
 FORBIDDEN_METHODS = {"now", "today", "utcnow", "getenv", "sleep", "uuid1", "uuid4", "time", "time_ns", "monotonic"}
 MAY_IMPORT = {

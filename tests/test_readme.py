@@ -5,12 +5,13 @@ The README tells the truth: its Python runs, its names exist.
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from mixwire.core import Outcome, Project
-from mixwire.transports import SyncTransport
+from mixwire.core import Request, Response
+from mixwire.transports import BufferedTransport, SyncTransport
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -18,23 +19,28 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[-1][:40])
 def test_each_python_block_runs(
-    block: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    block: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    posted: list[str] = []
+    posted: list[Request] = []
 
-    def without_network(project: Project) -> SyncTransport:
-        def post(request: object) -> object:
-            from mixwire.core import Response
+    def post(request: Request) -> Response:
+        posted.append(request)
+        return Response(status=200, body=b'{"code":200,"status":"OK","num_records_imported":1}')
 
-            posted.append(request.url)
-            return Response(status=200, body=b'{"code":200,"status":"OK","num_records_imported":1}')
+    monkeypatch.chdir(tmp_path)
+    if "check_transport" not in block:
+        for kind in (SyncTransport, BufferedTransport):
+            monkeypatch.setattr(f"mixwire.transports.{kind.__name__}", partial(kind, post=post))
 
-        return SyncTransport(project, post=post)
-
-    monkeypatch.setattr("mixwire.transports.SyncTransport", without_network)
     exec(compile(block, "README.md", "exec"), {})
-    if "SyncTransport" in block:
-        assert capsys.readouterr().out == f"{Outcome()!r}".replace("delivered=0", "delivered=1") + "\n"
+
+    said = capsys.readouterr().out
+    if "SyncTransport(project)" in block:
+        assert said == "Outcome(delivered=1, rejected=0, failed=0, unknown=0)\n"
+    if "BufferedTransport(project" in block:
+        assert said.splitlines()[0] == "Outcome(delivered=1, rejected=0, failed=0, unknown=0)"
+        assert "accepted=1, delivered=1" in said
+    if "project = Project" in block:
         assert len(posted) == 1
 
 

@@ -11,13 +11,14 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, cast
 
 from attrs import frozen
 
-from ..core import Answer, Message, Outcome, Request
+from ..core import Answer, InvalidValue, Message, Outcome, Request
+from ..core.errors import describe
 
-__all__ = ["Ledger", "Post", "Stats", "Transport"]
+__all__ = ["Ledger", "Post", "Stats", "Transport", "checked"]
 
 Post: TypeAlias = Callable[[Request], Answer]
 """What makes one request: it returns an answer or why there is none, and does not raise for weather."""
@@ -50,7 +51,8 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler may ask for the figures while its thread changes them.
+        self._lock = threading.RLock()
         self._accepted = 0
         self._delivered = 0
         self._rejected = 0
@@ -99,10 +101,31 @@ class Ledger:
             )
 
 
+def checked(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """
+    The messages, if that is what they are.
+
+    Raises:
+        InvalidValue: If one of them is something else.
+    """
+    for index, message in enumerate(messages):
+        if type(message) is not Message:
+            found = describe(cast("object", message))
+            raise InvalidValue(f"messages[{index}]", "a Message, as encode(operation, project) gives it", found)
+    return messages
+
+
 class Transport(ABC):
     """
     The contract. As a context manager, leaving it drains and closes it.
+
+    Attributes:
+        settled_in_background: What to call with an outcome that no call of `send`, `flush` or `close` returned, from
+            whichever thread settled it. So each message that is settled is reported exactly once, there or here. For
+            transports that wrap others; users have `on_outcome`.
     """
+
+    settled_in_background: Callable[[Outcome], None] | None = None
 
     @abstractmethod
     def send(self, *messages: Message) -> Outcome:
@@ -111,6 +134,9 @@ class Transport(ABC):
 
         Returns what is already settled: everything for a transport that delivers at once, nothing for one that holds.
         Never raises for weather. After `close` the messages come back as failed.
+
+        Raises:
+            InvalidValue: If something is no message; nothing is taken then.
         """
 
     @abstractmethod

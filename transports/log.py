@@ -9,10 +9,11 @@ from typing import Final, cast
 
 import orjson
 
-from ..core import Cause, Failed, Message, Outcome
-from .base import Ledger, Stats, Transport
+from ..core import Cause, Failed, InvalidValue, Message, Outcome
+from ..core.errors import describe
+from .base import Ledger, Stats, Transport, checked
 
-__all__ = ["LoggingTransport"]
+__all__ = ["LoggingTransport", "level_of"]
 
 _LOGGER: Final = "mixwire.messages"
 
@@ -26,21 +27,24 @@ class LoggingTransport(Transport):
 
     Args:
         logger: The logger, or its name.
-        level: The level of the lines.
+        level: The level of the lines, or its name, such as ``debug``.
         include_body: Whether to write the JSON of each message, without its token.
+
+    Raises:
+        InvalidValue: If there is no such level.
     """
 
     def __init__(
-        self, logger: logging.Logger | str = _LOGGER, *, level: int = logging.INFO, include_body: bool = False
+        self, logger: logging.Logger | str = _LOGGER, *, level: int | str = logging.INFO, include_body: bool = False
     ) -> None:
         self._logger = logging.getLogger(logger) if isinstance(logger, str) else logger
-        self._level = level
+        self._level = level_of(level)
         self._include_body = include_body
         self._ledger = Ledger()
         self._is_closed = False
 
     def send(self, *messages: Message) -> Outcome:
-        self._ledger.accept(len(messages))
+        self._ledger.accept(len(checked(messages)))
         if self._is_closed:
             outcome = Outcome(failed=tuple(Failed(message, Cause.CLOSED) for message in messages))
         else:
@@ -75,6 +79,19 @@ class LoggingTransport(Transport):
         else:
             kind = "repeatable" if message.repeatable else "not repeatable"
             self._logger.log(self._level, "%s, %d bytes, %s", name, size, kind)
+
+
+def level_of(level: int | str) -> int:
+    """
+    The number of a level that is given as such or by its name.
+    """
+    names = logging.getLevelNamesMapping()
+    if isinstance(level, str) and level.upper() in names:
+        return names[level.upper()]
+    if type(level) is not int:
+        allowed = "the number of a level, or one of the names " + ", ".join(map(repr, sorted(names)))
+        raise InvalidValue("level", allowed, "another name" if isinstance(level, str) else describe(level))
+    return level
 
 
 def _without_token(message: Message) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import os
 import queue
 import socket
 import ssl
@@ -35,6 +36,7 @@ _MAX_REPORT_BYTES: Final = 1024 * 1024
 """A 400 may name each of 2,000 records, in some 200 bytes each."""
 _MAX_RECEIVED_BYTES: Final = 2 * 1024 * 1024
 """For one answer with its headers and chunks, of which http.client reads what the server says, even without end."""
+_SHORTEST_SECONDS: Final = 0.001
 _GZIP_LEVEL: Final = 6
 _GZIP_FROM_BYTES: Final = 512
 """Below that the header of the format and the work outweigh what is saved."""
@@ -81,14 +83,23 @@ class Network:
         self._compress = compress
         self._tls = None if ca_file is None else _trust(ca_file)
         self._max_connections = max_connections
-        self._lock = threading.Lock()
         self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
+        self._forget_connections()
 
     def __call__(self, request: Request) -> Answer:
         """
         Make *request*; never raises for what the network does.
         """
-        deadline = monotonic() + self._request_timeout_seconds
+        return self.within(request, self._request_timeout_seconds)
+
+    def within(self, request: Request, seconds: float) -> Answer:
+        """
+        Make *request* in so many seconds at most, if that is less than a request may take.
+        """
+        if self._pid != os.getpid():
+            self._forget_connections()
+        limit = max(min(seconds, self._request_timeout_seconds), _SHORTEST_SECONDS)
+        deadline = monotonic() + limit
         body = request.body
         headers = {
             "Accept-Encoding": SKIP_HEADER,
@@ -111,6 +122,7 @@ class Network:
         except _WEATHER as error:
             return _no_response(error, pieces)
         finally:
+            _deadlines.pop(threading.get_ident(), None)
             if not request.repeatable:
                 pool.close()
 
@@ -118,9 +130,24 @@ class Network:
         """
         Close the kept connections; another request opens new ones.
         """
+        if self._pid != os.getpid():
+            self._forget_connections()
         with self._lock:
             pools, self._pools = self._pools, {}
         for pool in pools.values():
+            pool.close()
+
+    def _forget_connections(self) -> None:
+        """
+        Begin without connections: at first, and in a child process, where they and the lock are the parent's.
+        """
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            if isinstance(pool.pool, _Kept):
+                pool.pool.unlock()
+            # Closes the descriptors of this process; the parent's stay as they are, and nothing is sent.
             pool.close()
 
     def _pool(self, origin: str) -> urllib3.HTTPConnectionPool:
@@ -147,7 +174,8 @@ class Network:
         pieces: _Pieces,
         deadline: float,
     ) -> Response:
-        _limit.deadline = deadline
+        _deadlines[threading.get_ident()] = deadline
+        limit = max(deadline - monotonic(), _SHORTEST_SECONDS)
         response = pool.urlopen(
             "POST",
             path,
@@ -155,7 +183,7 @@ class Network:
             headers=headers,
             retries=False,
             redirect=False,
-            timeout=Timeout(connect=self._connect_timeout_seconds, read=self._request_timeout_seconds),
+            timeout=Timeout(connect=min(self._connect_timeout_seconds, limit), read=limit),
             preload_content=False,
             decode_content=False,
         )
@@ -220,12 +248,11 @@ class _Pieces:
         self.are_all_handed_over = True
 
 
-class _Limit(threading.local):
-    deadline = 0.0
-
-
-_limit = _Limit()
-"""When the request that this thread is making must be over, on the monotonic clock."""
+_deadlines: Final[dict[int, float]] = {}
+"""
+When the request that a thread is making must be over, on the monotonic clock. Not a `threading.local`, which would be
+one for all greenlets if gevent took the place of threads after it was made.
+"""
 
 
 def _allow(sock: socket.socket, deadline: float) -> None:
@@ -246,7 +273,7 @@ class _BoundedReader(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw = raw
         self._sock = sock
-        self._deadline = _limit.deadline
+        self._deadline = _deadlines[threading.get_ident()]
         self._left_bytes = _MAX_RECEIVED_BYTES
 
     def readable(self) -> bool:
@@ -276,7 +303,7 @@ class _Connection(HTTPConnection):
 
     def send(self, data: Any) -> None:  # Any: passed on as it is
         if self.sock is not None:
-            _allow(self.sock, _limit.deadline)
+            _allow(self.sock, _deadlines[threading.get_ident()])
         super().send(data)
 
 
@@ -288,6 +315,14 @@ class _Kept(queue.LifoQueue[Any]):  # Any: urllib3 keeps None for a connection t
     """
     Connections kept for reuse. One too many is closed without a word, where urllib3 would log a warning each time.
     """
+
+    def unlock(self) -> None:
+        """
+        Begin with new locks: in a child process nobody may be left who would release the old ones.
+        """
+        kept = self.queue
+        super().__init__(self.maxsize)
+        self.queue = kept
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from ..core import (
@@ -24,9 +25,13 @@ from ..core import (
     pack,
     route,
 )
-from .base import Ledger, Post, Stats, Transport
+from ..core.limits import BATCH_BYTES, BATCH_MESSAGES
+from .base import Ledger, Post, Stats, Transport, checked
+from .dead_letters import DeadLetters
 from .drive import drive
+from .listeners import OnOutcome
 from .network import Network
+from .reports import Reporter
 
 __all__ = ["SyncTransport"]
 
@@ -44,22 +49,41 @@ class SyncTransport(Transport):
 
     Args:
         project: Whose data it is and where it goes.
-        retry: How hard to try.
-        limits: How much one request may hold.
+        max_tries: How often one batch is posted, at least once; None for as long as it takes.
+        at_least_once: Whether a batch that counts twice when applied twice is posted again although it may have been
+            applied. Off: such a batch is then unknown.
+        max_messages: How many messages one request may hold, from 1 to 2,000.
+        max_bytes: How many bytes the uncompressed body of a request may have, from 1 to 10,000,000; a larger single
+            message travels alone.
         deadline_seconds: How long one call of `send` may take in all; None for as long as the tries need. The last
             request may still take its own timeout.
-        post: What makes the requests; by default a `Network`, which is closed with the transport.
+        connect_timeout_seconds, request_timeout_seconds, compress, ca_file: See `Network`.
+        dead_letters: A directory to keep rejected messages in, each with its reason.
+        on_outcome: Told what became of the messages, after each `send` of at least one, in the caller's thread. An
+            exception in it is logged and goes no further.
+        post: What makes the requests, instead of a `Network`; the four settings of that have then no effect.
         now: The time in milliseconds since 1970: decides whether an event is too old for /track.
         sleep, pick: How to wait, and how to choose a number from a range.
+
+    Raises:
+        InvalidValue: If a setting is not what it should be.
     """
 
     def __init__(
         self,
         project: Project,
         *,
-        retry: RetryPolicy | None = None,
-        limits: BatchLimits | None = None,
+        max_tries: int | None = 5,
+        at_least_once: bool = False,
+        max_messages: int = BATCH_MESSAGES.maximum,
+        max_bytes: int = BATCH_BYTES.maximum,
         deadline_seconds: float | None = 30.0,
+        connect_timeout_seconds: float = 5.0,
+        request_timeout_seconds: float = 30.0,
+        compress: bool = True,
+        ca_file: str | Path | None = None,
+        dead_letters: str | Path | None = None,
+        on_outcome: OnOutcome | None = None,
         post: Post | None = None,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         sleep: Callable[[float], None] = time.sleep,
@@ -68,13 +92,23 @@ class SyncTransport(Transport):
         if type(project) is not Project:
             raise InvalidValue("project", "Project(...)", type(project).__name__)
         if deadline_seconds is not None and not deadline_seconds > 0:
-            raise InvalidValue("deadline_seconds", "more than 0, or None", "0 or less")
+            raise InvalidValue("deadline_seconds", "more than 0, or None", f"{deadline_seconds:g}")
         self._project = project
-        self._retry = retry if retry is not None else RetryPolicy()
-        self._limits = limits if limits is not None else BatchLimits()
+        self._retry = RetryPolicy(max_tries=max_tries, at_least_once=at_least_once)
+        self._limits = BatchLimits(max_messages=max_messages, max_bytes=max_bytes)
         self._deadline_seconds = deadline_seconds
-        self._network = Network() if post is None else None
-        self._post: Post = post if self._network is None else self._network  # type: ignore[assignment]
+        self._network: Network | None = None
+        if post is None:
+            post = self._network = Network(
+                connect_timeout_seconds=connect_timeout_seconds,
+                request_timeout_seconds=request_timeout_seconds,
+                compress=compress,
+                ca_file=None if ca_file is None else str(ca_file),
+            )
+        self._post = post
+        self._reporter = Reporter()
+        self._dead_letters = None if dead_letters is None else DeadLetters(dead_letters, project, self._reporter)
+        self._on_outcome = on_outcome
         self._now = now
         self._sleep = sleep
         self._pick = pick
@@ -82,9 +116,13 @@ class SyncTransport(Transport):
         self._is_closed = False
 
     def send(self, *messages: Message) -> Outcome:
-        self._ledger.accept(len(messages))
+        self._ledger.accept(len(checked(messages)))
         outcome = self._closed(messages) if self._is_closed else self._deliver(messages)
         self._ledger.settle(outcome)
+        if outcome.rejected and self._dead_letters is not None:
+            self._dead_letters.keep(outcome.rejected)
+        if self._on_outcome is not None and messages:
+            self._tell(self._on_outcome, outcome)
         return outcome
 
     def flush(self, timeout: float | None = None) -> Outcome:
@@ -95,11 +133,13 @@ class SyncTransport(Transport):
 
     def close(self, timeout: float | None = None) -> Outcome:
         """
-        Close the connections: the empty outcome.
+        Close the connections and the dead letters: the empty outcome.
         """
         self._is_closed = True
         if self._network is not None:
             self._network.close()
+        if self._dead_letters is not None:
+            self._dead_letters.close()
         return Outcome()
 
     def stats(self) -> Stats:
@@ -107,6 +147,12 @@ class SyncTransport(Transport):
 
     def _closed(self, messages: tuple[Message, ...]) -> Outcome:
         return Outcome(failed=tuple(Failed(message, Cause.CLOSED) for message in messages))
+
+    def _tell(self, listen: OnOutcome, outcome: Outcome) -> None:
+        try:
+            listen(outcome)
+        except Exception as error:  # noqa: BLE001  # the messages are settled, whatever the listener does
+            self._reporter.tell(f"on_outcome raised {type(error).__name__}")
 
     def _deliver(self, messages: tuple[Message, ...]) -> Outcome:
         now = self._now()

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from mixwire.core import InvalidValue, ServiceAccount
 from mixwire.settings import (
@@ -16,7 +17,10 @@ from mixwire.settings import (
     read_settings,
     settings_from_environment,
     structure_settings,
+    transport_of,
 )
+from mixwire.transports.config import Layers
+from mixwire.transports.descriptions import Buffered, Description, File, Null, Sync, Tee
 
 
 def test_what_is_set_wins_over_what_comes_after() -> None:
@@ -76,13 +80,26 @@ def test_without_more_than_a_token_all_events_go_to_import() -> None:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ({"tokn": "x"}, "tokn must be one of the known keys: token, server, events, limits, service_account, not an"),
+        (
+            {"tokn": "x"},
+            "tokn must be one of the known keys: token, server, events, limits, service_account, transport, not an",
+        ),
         ({"token": 5}, "token must be a str, not int"),
         ({"service_account": "x"}, "service_account must be a table, not str"),
         ({"service_account": {"secrt": "x"}}, "service_account.secrt must be one of the known keys: username, secret,"),
         ({"service_account": {"project_id": True}}, "service_account.project_id must be a str, not bool"),
+        ({"transport": 5}, "transport must be a table or a str, not int"),
+        ({"transport": {"type": "nul"}}, "transport.type must be one of the known tags: "),
     ],
-    ids=["unknown key", "wrong type", "no table", "unknown key inside", "wrong type inside"],
+    ids=[
+        "unknown key",
+        "wrong type",
+        "no table",
+        "unknown key inside",
+        "wrong type inside",
+        "no transport",
+        "unknown transport",
+    ],
 )
 def test_a_fault_in_the_data_is_told_with_its_path(data: dict[str, object], sentence: str) -> None:
     with pytest.raises(InvalidValue) as refusal:
@@ -97,8 +114,12 @@ def test_a_fault_in_the_data_is_told_with_its_path(data: dict[str, object], sent
         (b"token = 'x", "must be TOML, not broken at end of document"),
         (b"\xff", "must be a file of UTF-8 text, not one in another encoding"),
         (b"tokn = 'x'", "tokn must be one of the known keys"),
+        (
+            b"[transport]\ntype = 'buffered'\nspool = {directory = '/x', sync = 'often'}",
+            "transport.spool.sync must be one of 'always', 'interval', 'never', not another value",
+        ),
     ],
-    ids=["broken", "broken at the end", "no text", "unknown key"],
+    ids=["broken", "broken at the end", "no text", "unknown key", "a fault in the transport"],
 )
 def test_a_fault_in_a_file_is_told_with_the_file(content: bytes, sentence: str, tmp_path: Path) -> None:
     file = tmp_path / "mixwire.toml"
@@ -133,3 +154,68 @@ def test_an_empty_setting_is_an_error_and_never_a_default(name: str) -> None:
     settings = settings_from_environment({"MIXWIRE_TOKEN": "T0", f"MIXWIRE_{name.upper()}": ""})
     with pytest.raises(InvalidValue, match=f"^{name} must be"):
         project_of(settings)
+
+
+# The transport
+
+TABLE = """
+token = "T0"
+
+[transport]
+type = "buffered"
+max_tries = "none"
+max_bytes = 5
+
+[transport.spool]
+directory = "/var/spool/app"
+sync = "always"
+"""
+BUFFERED = Buffered(max_bytes=5, spool=File(directory="/var/spool/app", sync="always"))
+
+
+@pytest.mark.parametrize(
+    ("content", "environment", "description"),
+    [
+        ("", {}, None),
+        (TABLE, {}, BUFFERED),
+        (TABLE, {"MIXWIRE_TRANSPORT_MAX_BYTES": "6"}, evolve(BUFFERED, max_bytes=6)),
+        (TABLE, {"MIXWIRE_TRANSPORT": "sync"}, Sync()),
+        (TABLE, {"MIXWIRE_TRANSPORT": "sync", "MIXWIRE_TRANSPORT_MAX_BYTES": "6"}, Sync(max_bytes=6)),
+        ('transport = "sync://eu?max_tries=2"', {}, Sync(server="eu", max_tries=2)),
+        ('transport = "sync://eu?max_tries=2"', {"MIXWIRE_TRANSPORT_MAX_TRIES": "3"}, Sync(server="eu", max_tries=3)),
+        ('[transport]\ntype = "tee"\n[[transport.transports]]\ntype = "null"', {}, Tee(transports=(Null(),))),
+        ("", {"MIXWIRE_TRANSPORT": "null"}, Null()),
+    ],
+    ids=[
+        "nothing",
+        "table",
+        "a key over it",
+        "another over it",
+        "with a key",
+        "a line",
+        "a key over that",
+        "nested",
+        "a variable",
+    ],
+)
+def test_variables_win_over_the_file(
+    content: str, environment: dict[str, str], description: Description | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "mixwire.toml"
+    file.write_text(content)
+    settings = Settings().over(settings_from_environment(environment)).over(read_settings(file))
+    assert transport_of(settings) == description
+
+
+def test_an_option_wins_over_both() -> None:
+    options = Settings(transport=Layers(data="null"))
+    file = Settings(transport=Layers(data="sync"))
+    assert transport_of(options.over(settings_from_environment({"MIXWIRE_TRANSPORT": "sync"})).over(file)) == Null()
+
+
+def test_single_keys_of_no_transport_are_refused() -> None:
+    settings = settings_from_environment({"MIXWIRE_TRANSPORT_MAX_BYTES": "6"})
+    with pytest.raises(
+        InvalidValue, match=r"^transport must be given as a whole, because MIXWIRE_TRANSPORT_MAX_BYTES is"
+    ):
+        transport_of(settings)

@@ -3,7 +3,14 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from mixwire.core.answers import MAX_RETRY_AFTER_SECONDS, Advice, Verdict, interpret, retry_after_seconds
+from mixwire.core.answers import (
+    MAX_RETRY_AFTER_SECONDS,
+    Advice,
+    Verdict,
+    interpret,
+    retry_after_seconds,
+    server_time,
+)
 from mixwire.core.batches import Batch
 from mixwire.core.http import Answer, NoResponse, Response
 from mixwire.core.messages import Endpoint, Message
@@ -482,3 +489,30 @@ def test_row_21_a_count_that_contradicts_the_named_records_is_noted() -> None:
     outcome = interpret(batch(Endpoint.IMPORT, 3), answered(400, body)).outcome
     assert (len(outcome.delivered), len(outcome.rejected)) == (2, 1)
     assert outcome.notes == ("server_count_mismatch: 1 taken and 1 refused of 3",)
+
+
+@pytest.mark.parametrize(
+    ("date", "time"),
+    [
+        pytest.param(DATE, 1_792_567_680_000, id="row_34 a date"),
+        pytest.param(f" {DATE}\t", 1_792_567_680_000, id="row_34 white space around"),
+        pytest.param("Thu, 01 Jan 1970 00:00:00 GMT", 0, id="row_34 the first second"),
+        pytest.param("Wed, 31 Dec 1969 23:59:59 GMT", -1000, id="row_34 the second before"),
+        pytest.param("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799_000, id="row_34 the last second"),
+        pytest.param("yesterday", None, id="row_34 a word"),
+        pytest.param("Wed, 31 Feb 2026 07:28:30 GMT", None, id="row_34 no such day"),
+        pytest.param("", None, id="row_34 empty"),
+    ],
+)
+def test_the_date_header_shows_the_clock_of_the_server(date: str, time: int | None) -> None:
+    assert server_time(answered(200, OK, date=date)) == time
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [pytest.param((), id="row_34 none"), pytest.param((("Date", DATE), ("Date", DATE)), id="row_34 two")],
+)
+def test_without_a_single_date_header_the_clock_of_the_server_is_not_known(
+    headers: tuple[tuple[str, str], ...],
+) -> None:
+    assert server_time(Response(status=200, headers=headers)) is None

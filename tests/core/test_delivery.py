@@ -9,9 +9,10 @@ import pytest
 from attrs import field, frozen
 from attrs.exceptions import FrozenInstanceError
 
+from mixwire.core.answers import interpret
 from mixwire.core.batches import Batch
 from mixwire.core.changes import Add, Append, PeopleChange, Set
-from mixwire.core.delivery import Delivery, Done, Post, RetryPolicy, Wait
+from mixwire.core.delivery import Delivery, Done, Post, RetryPolicy, Wait, backoff
 from mixwire.core.errors import InvalidValue
 from mixwire.core.events import Track
 from mixwire.core.http import Answer, NoResponse, Response, to_request
@@ -254,6 +255,31 @@ def test_by_default_a_batch_is_posted_five_times() -> None:
     assert len(deliver(numbered(1), lambda body: NEVER).bodies) == 5
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(BLOCKED, id="row_5 TLS not to be trusted"),
+        pytest.param(status(401), id="row_23 401"),
+        pytest.param(status(403), id="row_23 403"),
+        pytest.param(status(404), id="row_24 404"),
+        pytest.param(status(301), id="row_31 redirect"),
+    ],
+)
+def test_where_only_a_person_can_help_uncounted_tries_go_on_after_one_to_fifteen_minutes(answer: Answer) -> None:
+    course = deliver(numbered(1), saying(*[answer] * 20, OK), policy=RetryPolicy(max_tries=None))
+    assert course.letters == "D"
+    assert course.waits == [(least, least) for least in (60, 120, 240, 480, *[900] * 16)]
+
+
+def test_backoff_is_the_wait_after_so_many_failures_whoever_counts_them() -> None:
+    refused = interpret(numbered(1), status(401))
+    limited = interpret(numbered(1), status(429, Retry_After="20"))
+    lost = interpret(numbered(1), LOST)
+    assert [backoff(failures, refused) for failures in (1, 2)] == [Wait(60, 60), Wait(120, 120)]
+    assert [backoff(failures, limited) for failures in (1, 9)] == [Wait(20, 24), Wait(61, 65)]
+    assert [backoff(failures, lost) for failures in (1, 99)] == [Wait(0.5, 1), Wait(30, 60)]
+
+
 # --- doubt ----------------------------------------------------------------------------------------------------------
 
 DOUBTS = [
@@ -455,6 +481,54 @@ def test_row_18_what_must_not_be_repeated_is_not_asked_for_once_more() -> None:
     assert course.letters == "UU"
 
 
+# --- what became too old --------------------------------------------------------------------------------------------
+
+CLOCK = 1_767_225_600_000
+DAY_MS = 86_400_000
+
+
+def dated(*times: int) -> Batch:
+    return Batch(tuple(Message(Endpoint.TRACK, b'{"n":%d}' % n, (), time=time) for n, time in enumerate(times)))
+
+
+def test_a_part_with_an_event_that_became_too_old_for_track_goes_to_import_whole() -> None:
+    batch = dated(CLOCK, CLOCK - 2 * DAY_MS)
+    waiting = Delivery(batch, PROJECT).answered(NEVER)
+    delivery = waiting.waited(CLOCK + 4 * DAY_MS)
+    assert delivery.endpoint is Endpoint.IMPORT
+    assert isinstance(delivery.step, Post)
+    assert delivery.step.request.url.startswith(f"{PROJECT.server}/import?strict=1")
+    assert delivery.step.request.body == batch.body
+    step = delivery.answered(COUNTED).step
+    assert isinstance(step, Done)
+    assert [message.body for message in step.outcome.delivered] == [message.body for message in batch.messages]
+
+
+def test_each_part_goes_where_its_own_events_belong() -> None:
+    delivery = Delivery(dated(CLOCK, CLOCK - 2 * DAY_MS), PROJECT).answered(status(413)).answered(NEVER)
+    delivery = delivery.waited(CLOCK + 4 * DAY_MS)
+    assert delivery.endpoint is Endpoint.TRACK
+    assert delivery.answered(OK).endpoint is Endpoint.IMPORT
+
+
+@pytest.mark.parametrize("now", [None, CLOCK + 4 * DAY_MS], ids=["not asked", "young enough"])
+def test_a_part_that_track_takes_stays_as_it_is(now: int | None) -> None:
+    batch = dated(CLOCK)
+    assert Delivery(batch, PROJECT).answered(NEVER).waited(now).step == Post(to_request(batch, PROJECT))
+
+
+@pytest.mark.parametrize("endpoint", [Endpoint.IMPORT, Endpoint.ENGAGE, Endpoint.GROUPS])
+def test_what_is_not_for_track_is_never_too_old(endpoint: Endpoint) -> None:
+    delivery = Delivery(numbered(1, endpoint), PROJECT).answered(NEVER).waited(CLOCK + 100 * DAY_MS)
+    assert delivery.endpoint is endpoint
+
+
+def test_doubt_goes_along_to_import() -> None:
+    delivery = Delivery(dated(CLOCK), PROJECT).answered(LOST).waited(CLOCK + 6 * DAY_MS).answered(status(401))
+    assert isinstance(delivery.step, Done)
+    assert [each.cause for each in delivery.step.outcome.unknown] == [Cause.ANSWER_LOST]
+
+
 # --- the machine ----------------------------------------------------------------------------------------------------
 
 
@@ -534,3 +608,30 @@ def test_an_impossible_policy_is_refused(setting: dict[str, int], sentence: str)
 
 def test_the_default_policy_tries_five_times_and_at_most_once() -> None:
     assert RetryPolicy() == RetryPolicy(max_tries=5, at_least_once=False)
+
+
+def test_a_delivery_keeps_what_its_last_answer_meant() -> None:
+    batch = numbered(2)
+    delivery = Delivery(batch, PROJECT)
+    assert delivery.verdict is None
+    waiting = delivery.answered(status(429, Retry_After="9"))
+    assert waiting.verdict == interpret(batch, status(429, Retry_After="9"))
+    assert waiting.waited().verdict == waiting.verdict
+    assert waiting.abandoned("closing").verdict == waiting.verdict
+    for answer in (OK, LOST, status(413), status(401)):
+        assert delivery.answered(answer).verdict == interpret(batch, answer)
+
+
+def test_a_delivery_that_is_done_goes_nowhere() -> None:
+    delivery = Delivery(numbered(1, Endpoint.GROUPS), PROJECT)
+    assert delivery.endpoint is Endpoint.GROUPS
+    assert delivery.answered(OK).endpoint is None
+
+
+def test_a_delivery_is_untouched_while_nothing_of_it_can_have_been_applied() -> None:
+    delivery = Delivery(numbered(2), PROJECT)
+    assert delivery.is_untouched
+    assert delivery.answered(NEVER).waited().answered(status(429)).is_untouched
+    assert delivery.answered(status(413)).is_untouched
+    assert not delivery.answered(LOST).is_untouched
+    assert not delivery.answered(status(413)).answered(OK).is_untouched

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import gzip
 import logging
+import os
 import random
+import signal
 import socket
 import ssl
 import threading
@@ -971,3 +973,84 @@ def test_no_secret_and_no_body_is_told_or_logged(
     for secret in ("SECRETSECRET", "Basic", "TOKEN-IN-BODY", "Opened"):
         assert secret not in told
     assert server.url("") not in getattr(answer, "reason", "")
+
+
+def test_within_a_request_may_take_no_longer(serve: Serve, network: Network) -> None:
+    def mute(peer: Peer) -> None:
+        peer.read_request()
+        peer.stall()
+
+    server = serve(mute)
+    begin = time.monotonic()
+    answer = network.within(request_to(server.url()), 0.2)
+    assert time.monotonic() - begin < 5.0
+    assert isinstance(answer, NoResponse)
+    assert answer.maybe_received
+
+
+def test_within_is_no_more_than_a_request_may_take_anyway(serve: Serve, hasty: Network) -> None:
+    def mute(peer: Peer) -> None:
+        peer.read_request()
+        peer.stall()
+
+    server = serve(mute)
+    begin = time.monotonic()
+    assert isinstance(hasty.within(request_to(server.url()), 3600.0), NoResponse)
+    assert time.monotonic() - begin < GUARD_SECONDS
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0])
+def test_within_no_time_nothing_arrives(serve: Serve, network: Network, seconds: float) -> None:
+    server = serve(answering(OK))
+    answer = network.within(request_to(server.url(), LARGE), seconds)
+    assert isinstance(answer, NoResponse)
+    assert server.bodies == []
+
+
+def test_row_55_after_a_fork_the_kept_connection_is_the_parents_whatever_locks_are_held(
+    serve: Serve, network: Network
+) -> None:
+    connections: list[int] = []
+
+    def answers(peer: Peer) -> None:
+        number = len(connections)
+        connections.append(0)
+        while True:
+            peer.read_request()
+            connections[number] += 1
+            peer.send(OK)
+
+    server = serve(answers, answers)
+    network(request_to(server.url()))
+    (pool,) = network._pools.values()
+    kept = pool.pool
+    assert kept is not None
+    # As if other threads held them at the moment of the fork.
+    with network._lock, kept.mutex:
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                signal.alarm(10)
+                network.close()
+                status = int(not isinstance(network(request_to(server.url())), Response))
+            finally:
+                os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert isinstance(network(request_to(server.url())), Response)
+    assert connections == [2, 1]
+
+
+def test_greenlets_or_threads_have_deadlines_of_their_own(serve: Serve, network: Network) -> None:
+    def late(peer: Peer) -> None:
+        peer.read_request()
+        peer.pause(0.4)
+        peer.send(OK)
+
+    server = serve(late, late)
+    answers: list[object] = []
+    other = threading.Thread(target=lambda: answers.append(network.within(request_to(server.url()), 5.0)))
+    other.start()
+    assert isinstance(network.within(request_to(server.url()), 0.1), NoResponse)
+    other.join()
+    assert isinstance(answers[0], Response)

@@ -5,13 +5,16 @@ Delivery in the caller's thread, with plain functions for the world and against 
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 from base64 import b64encode
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 from pytest_httpserver import HTTPServer
 from werkzeug import Response as WebResponse
 
@@ -20,7 +23,6 @@ from mixwire.core import (
     Add,
     Alias,
     Answer,
-    BatchLimits,
     Cause,
     GroupOp,
     Identify,
@@ -34,13 +36,13 @@ from mixwire.core import (
     Project,
     Request,
     Response,
-    RetryPolicy,
     ServiceAccount,
     Set,
     Track,
     encode,
 )
 from mixwire.transports import Stats, SyncTransport
+from mixwire.transports.file import read_spool
 
 if TYPE_CHECKING:
     from conftest import Arrivals
@@ -73,6 +75,7 @@ def group(value: int) -> Message:
     return made(GroupOp("Company", "acme", Set({"step": value})))
 
 
+TRACK = Track("good", distinct_id="u1", time=NOW, insert_id="good-0000000001")
 ALIAS = made(Alias(alias="new", distinct_id="u1"))
 IDENTIFY = made(Identify(identified_id="u1", anon_id="6b7a1c3e-0f7e-4a0a-9f3a-0c5a4b1d2e3f"))
 MERGE = made(Merge("u1", "u2"))
@@ -111,15 +114,17 @@ class World:
     def transport(
         self,
         *,
-        retry: RetryPolicy | None = None,
-        limits: BatchLimits | None = None,
+        max_tries: int | None = 5,
+        max_messages: int = 2_000,
         deadline_seconds: float | None = 3600.0,
+        on_outcome: Callable[[Outcome], object] | None = None,
     ) -> SyncTransport:
         return SyncTransport(
             PROJECT,
-            retry=retry,
-            limits=limits,
+            max_tries=max_tries,
+            max_messages=max_messages,
             deadline_seconds=deadline_seconds,
+            on_outcome=on_outcome,
             post=self.post,
             now=lambda: NOW,
             sleep=self.sleeps.append,
@@ -133,9 +138,6 @@ def bodies(*messages: Message) -> list[object]:
 
 def failing(path: str, answer: Answer = DOWN) -> Callable[[str, bytes], Answer]:
     return lambda each, _body: answer if each == path else GOOD
-
-
-ONCE = RetryPolicy(max_tries=1)
 
 
 # What is sent together, and in which order
@@ -160,7 +162,7 @@ def test_nothing_sent_is_an_empty_outcome_without_a_request() -> None:
 
 def test_a_request_holds_no_more_than_the_limits_say() -> None:
     world = World()
-    world.transport(limits=BatchLimits(max_messages=2)).send(*(event(f"e{number}") for number in range(5)))
+    world.transport(max_messages=2).send(*(event(f"e{number}") for number in range(5)))
     assert [len(records) for _, records in world.sent()] == [2, 2, 1]
 
 
@@ -197,7 +199,7 @@ def test_r101_an_identity_command_is_answered_before_anything_later_is_sent(barr
 def test_r101_nothing_after_an_alias_is_tried_until_it_is_settled(answer: Answer) -> None:
     world = World(lambda _path, body: answer if b"$create_alias" in body else GOOD)
     rest = (event("after"), update(1), group(1), MERGE)
-    outcome = world.transport(retry=ONCE).send(event("before"), ALIAS, *rest)
+    outcome = world.transport(max_tries=1).send(event("before"), ALIAS, *rest)
     assert outcome.delivered == (event("before"),)
     assert sorted(each.message.body for each in outcome.failed if each.cause is Cause.NOT_TRIED) == sorted(
         message.body for message in rest
@@ -210,7 +212,7 @@ def test_r101_nothing_after_an_alias_is_tried_until_it_is_settled(answer: Answer
 
 def test_r101_an_alias_that_is_refused_for_ever_holds_nothing_up() -> None:
     world = World(lambda _path, body: Response(status=400) if b"$create_alias" in body else GOOD)
-    outcome = world.transport(retry=ONCE).send(ALIAS, event("after"))
+    outcome = world.transport(max_tries=1).send(ALIAS, event("after"))
     assert [each.message for each in outcome.rejected] == [ALIAS]
     assert outcome.delivered == (event("after"),)
 
@@ -230,7 +232,7 @@ def test_when_a_batch_of_updates_fails_the_later_ones_of_that_endpoint_are_not_t
     path = "/engage" if make is update else "/groups"
     other = group(9) if make is update else update(9)
     world = World(failing(path))
-    transport = world.transport(retry=ONCE, limits=BatchLimits(max_messages=1))
+    transport = world.transport(max_tries=1, max_messages=1)
     outcome = transport.send(make(1), make(2), event("a"), other, make(3), event("b"))
     assert [(each.message, each.cause) for each in outcome.failed] == [
         (make(1), Cause.NOT_REACHED),
@@ -243,7 +245,7 @@ def test_when_a_batch_of_updates_fails_the_later_ones_of_that_endpoint_are_not_t
 
 def test_updates_that_may_have_arrived_and_may_be_sent_again_hold_up_the_later_ones() -> None:
     world = World(lambda path, _body: LOST if path == "/engage" else GOOD)
-    transport = world.transport(retry=ONCE, limits=BatchLimits(max_messages=1))
+    transport = world.transport(max_tries=1, max_messages=1)
     outcome = transport.send(update(1), update(2), event("a"))
     assert [each.message for each in outcome.unknown] == [update(1)]
     assert [(each.message, each.cause) for each in outcome.failed] == [(update(2), Cause.NOT_TRIED)]
@@ -252,7 +254,7 @@ def test_updates_that_may_have_arrived_and_may_be_sent_again_hold_up_the_later_o
 
 def test_a_batch_of_events_that_fails_holds_up_no_other() -> None:
     world = World(lambda _path, body: DOWN if b'"bad"' in body else GOOD)
-    transport = world.transport(retry=ONCE, limits=BatchLimits(max_messages=1))
+    transport = world.transport(max_tries=1, max_messages=1)
     outcome = transport.send(event("bad"), event("good"))
     assert [each.message for each in outcome.failed] == [event("bad")]
     assert outcome.delivered == (event("good"),)
@@ -260,7 +262,7 @@ def test_a_batch_of_events_that_fails_holds_up_no_other() -> None:
 
 def test_a_failed_batch_of_updates_holds_up_nothing_of_the_next_call() -> None:
     answers = iter([DOWN, GOOD])
-    transport = World(lambda _path, _body: next(answers)).transport(retry=ONCE)
+    transport = World(lambda _path, _body: next(answers)).transport(max_tries=1)
     assert len(transport.send(update(1)).failed) == 1
     assert transport.send(update(2)).is_success
 
@@ -285,7 +287,7 @@ def mixed(path: str, body: bytes) -> Answer:
 
 
 def test_the_outcome_is_a_partition_of_what_went_in_and_the_figures_add_up() -> None:
-    transport = World(mixed).transport(retry=ONCE, limits=BatchLimits(max_messages=1))
+    transport = World(mixed).transport(max_tries=1, max_messages=1)
     given = (event("a"), event("bad"), addition(1), addition(2), group(1), group(2), event("b"))
     outcome = transport.send(*given)
     assert sorted(each.body for each in outcome.messages()) == sorted(each.body for each in given)
@@ -310,7 +312,7 @@ def test_what_is_under_way_is_held() -> None:
 
 
 def test_eight_threads_may_send_at_once() -> None:
-    transport = World(mixed).transport(retry=ONCE)
+    transport = World(mixed).transport(max_tries=1)
     meet = threading.Barrier(8)
     sizes: list[int] = []
 
@@ -365,7 +367,7 @@ def test_waits_are_picked_and_slept_by_what_was_given() -> None:
 
 def test_the_tries_are_those_of_the_policy() -> None:
     world = World(failing("/track"))
-    world.transport(retry=RetryPolicy(max_tries=3)).send(event("a"))
+    world.transport(max_tries=3).send(event("a"))
     assert len(world.requests) == 3
     world.requests.clear()
     world.transport().send(event("a"))
@@ -393,7 +395,124 @@ def test_after_the_deadline_the_later_batches_are_not_posted() -> None:
     assert world.requests == []
 
 
+# Callbacks and dead letters
+
+
+def test_the_listener_is_told_of_each_outcome_after_it_is_counted() -> None:
+    told: list[tuple[Outcome, Stats]] = []
+    transport = World(mixed).transport(max_tries=1, on_outcome=lambda each: told.append((each, transport.stats())))
+    first = transport.send(event("a"), update(1), group(1))
+    transport.send()
+    transport.close()
+    last = transport.send(event("b"))
+    assert [outcome for outcome, _ in told] == [first, last]
+    assert told[0][1] == Stats(accepted=3, delivered=1, unknown=1, failed=1)
+    assert told[1][0].failed[0].cause is Cause.CLOSED
+
+
+def test_row_63_a_listener_that_raises_is_logged_once_and_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def listen(outcome: Outcome) -> None:
+        raise ZeroDivisionError("a payload")
+
+    transport = World().transport(on_outcome=listen)
+    with caplog.at_level(logging.WARNING, "mixwire"):
+        assert transport.send(event("a")).is_success
+        assert transport.send(event("b")).is_success
+    assert [record.getMessage() for record in caplog.records] == ["on_outcome raised ZeroDivisionError"]
+
+
+def test_row_63_a_listener_may_send_and_close() -> None:
+    told: list[Outcome] = []
+
+    def listen(outcome: Outcome) -> None:
+        told.append(outcome)
+        if len(told) == 1:
+            transport.send(event("again"))
+            transport.close()
+
+    transport = World().transport(on_outcome=listen)
+    transport.send(event("a"))
+    assert [outcome.delivered for outcome in told] == [(event("a"),), (event("again"),)]
+    assert transport.stats() == Stats(accepted=2, delivered=2)
+
+
+def test_what_was_rejected_is_kept_with_its_reason(arrivals: Arrivals, tmp_path: Path) -> None:
+    arrivals.rejected_insert_ids.add("bad-0000000001")
+    project = Project("T0", server=arrivals.url, events="import")
+    with SyncTransport(project, dead_letters=tmp_path / "dead") as transport:
+        outcome = transport.send(
+            made(TRACK, project), made(evolve(TRACK, event="bad", insert_id="bad-0000000001"), project)
+        )
+    assert len(outcome.rejected) == len(outcome.delivered) == 1
+    (letter,) = read_spool(tmp_path / "dead", section="rejected")
+    assert (letter.message, letter.note.reason, letter.note.field) == (
+        outcome.rejected[0].message,
+        "bad",
+        "properties.time",
+    )
+
+
+def test_a_directory_for_dead_letters_is_opened_when_the_transport_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidValue, match=r"^dead_letters must be "):
+        SyncTransport(PROJECT, dead_letters=tmp_path / "file")
+
+
 # Settings
+
+
+def test_what_is_no_message_is_refused_and_nothing_is_sent() -> None:
+    world = World()
+    transport = world.transport()
+    with pytest.raises(InvalidValue, match=r"^messages\[1\] must be a Message"):
+        transport.send(event("a"), b"{}")  # type: ignore[arg-type]
+    assert world.requests == []
+    assert transport.stats() == Stats()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"max_tries": 0}, "max_tries must be at least 1, not 0"),
+        ({"max_messages": 2001}, "max_messages must be at most 2,000 messages, not 2,001"),
+        ({"max_bytes": 0}, "max_bytes must be at least 1, not 0"),
+        ({"at_least_once": 1}, "at_least_once must be True or False, not int"),
+        (
+            {"connect_timeout_seconds": 0},
+            "connect_timeout_seconds must be more than 0 and at most 3,600 seconds, not 0",
+        ),
+        (
+            {"request_timeout_seconds": 0},
+            "request_timeout_seconds must be more than 0 and at most 3,600 seconds, not 0",
+        ),
+        (
+            {"ca_file": "/dev/null/missing"},
+            "ca_file must be a readable file of certificates in PEM form, not something else",
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_setting_out_of_range_is_refused(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        SyncTransport(PROJECT, **settings)
+    assert str(refusal.value) == sentence
+
+
+def test_at_least_once_posts_again_what_may_have_arrived() -> None:
+    answers = iter([LOST, GOOD])
+    world = World(lambda _path, _body: next(answers))
+    with SyncTransport(
+        PROJECT, at_least_once=True, post=world.post, sleep=world.sleeps.append, pick=world.pick
+    ) as transport:
+        assert transport.send(addition(1)).is_success
+    assert len(world.requests) == 2
+
+
+def test_a_body_stays_plain_on_request(arrivals: Arrivals) -> None:
+    project = Project("T0", server=arrivals.url)
+    with SyncTransport(project, compress=False) as transport:
+        transport.send(made(evolve(TRACK, properties=large("p")), project))
+    assert "Content-Encoding" not in arrivals.requests[0].headers
 
 
 @pytest.mark.parametrize("project", ["T0", None])
@@ -405,7 +524,7 @@ def test_the_project_must_be_one(project: object) -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1.0, float("nan")])
 def test_a_deadline_is_more_than_nothing(seconds: float) -> None:
-    with pytest.raises(InvalidValue, match=r"^deadline_seconds must be more than 0, or None, not 0 or less$"):
+    with pytest.raises(InvalidValue, match=r"^deadline_seconds must be more than 0, or None, not (0|-1|nan)$"):
         SyncTransport(PROJECT, deadline_seconds=seconds)
 
 
@@ -504,7 +623,7 @@ def test_a_closed_port_is_a_failure_and_no_exception() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         project = Project("T0", server=f"http://127.0.0.1:{listener.getsockname()[1]}")
-    with SyncTransport(project, retry=ONCE, now=lambda: NOW) as transport:
+    with SyncTransport(project, max_tries=1, now=lambda: NOW) as transport:
         outcome = transport.send(event("a"))
     assert [(each.cause, each.detail) for each in outcome.failed] == [
         (Cause.NOT_REACHED, "the server could not be connected to")

@@ -1,0 +1,47 @@
+"""
+Sends from a signal handler and from finalisers too. Arguments: paper, seconds, a directory for a spool or nothing.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+import time
+
+import paper
+
+_, path, seconds, spool = sys.argv
+buffered = paper.transport(paper.post_to(path), **({"spool": spool} if spool else {}))
+counts = {"main": 0, "signal": 0, "del": 0}
+counting = True
+
+
+def send(kind: str) -> None:
+    counts[kind] += 1
+    buffered.send(paper.event(f"{kind}-{counts[kind]}"))
+
+
+class Final:
+    def __init__(self) -> None:
+        self.me = self
+
+    def __del__(self) -> None:
+        if counting:
+            send("del")
+
+
+signal.signal(signal.SIGALRM, lambda *_: send("signal"))
+signal.setitimer(signal.ITIMER_REAL, 0.004, 0.004)
+end = time.monotonic() + float(seconds)
+while time.monotonic() < end:
+    for _ in range(200):
+        send("main")
+        Final()
+    buffered.flush(0.5)
+gc.collect()
+signal.setitimer(signal.ITIMER_REAL, 0)
+counting = False
+buffered.close(20.0)
+stats = buffered.stats()
+print(sum(counts.values()), stats.accepted, stats.delivered, stats.dropped, counts["signal"])

@@ -1,0 +1,131 @@
+"""
+Where callers leave messages, without anybody who delivers them.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from worlds import PROJECT, event, events, update
+
+from mixwire.transports.intake import Intake, Room
+from mixwire.transports.spool import Spool, SpoolError
+
+COST = len(event(0).body) + 512
+WIDE = Room(max_messages=1_000, max_bytes=1 << 30)
+
+
+def test_messages_are_taken_in_the_order_they_came() -> None:
+    intake = Intake(WIDE, None, spills=False)
+    assert intake.put(events(3), 0, 0) == 3
+    assert intake.put(events(2, start=3), 0, 0) == 2
+    assert (intake.count, intake.cost_bytes, intake.accepted) == (5, 5 * COST, 5)
+    assert intake.batch_bytes == 5 * (len(event(0).body) + 1)
+    assert intake.take() == (list(events(5)), [None] * 5)
+    assert (intake.count, intake.cost_bytes, intake.accepted) == (0, 0, 5)
+    assert intake.take() == ([], [])
+
+
+def test_nothing_is_put_when_nothing_comes() -> None:
+    intake = Intake(WIDE, None, spills=False)
+    assert intake.put((), 0, 0) == 0
+    assert intake.accepted == 0
+
+
+@pytest.mark.parametrize(
+    ("room", "held_count", "held_cost"),
+    [
+        (Room(max_messages=3, max_bytes=1 << 20), 0, 0),
+        (Room(max_messages=10, max_bytes=1 << 20), 7, 0),
+        (Room(max_messages=10, max_bytes=3 * COST), 0, 0),
+        (Room(max_messages=10, max_bytes=10 * COST), 0, 7 * COST),
+    ],
+)
+def test_as_many_are_accepted_as_there_is_room_for_the_first_ones_first(
+    room: Room, held_count: int, held_cost: int
+) -> None:
+    intake = Intake(room, None, spills=False)
+    assert intake.put(events(5), held_count, held_cost) == 3
+    assert intake.put(events(1), held_count, held_cost) == 0
+    assert intake.take()[0] == list(events(3))
+    assert intake.put(events(1), held_count, held_cost) == 1
+
+
+def test_with_a_spool_each_message_comes_with_its_place(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, project=PROJECT, delivers=True)
+    intake = Intake(WIDE, spool, spills=False)
+    intake.put(events(3), 0, 0)
+    _, places = intake.take()
+    starts = [place.start for place in places if place is not None]
+    assert len(starts) == 3
+    assert starts == sorted(starts)
+    spool.close()
+
+
+def test_what_spills_is_not_in_memory_and_comes_before_what_comes_later(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, project=PROJECT, delivers=True)
+    intake = Intake(Room(max_messages=2, max_bytes=1 << 20), spool, spills=True)
+    for step in range(5):
+        assert intake.put((update(step),), 0, 0) == 1
+    assert (intake.count, intake.spilled, intake.accepted) == (2, 3, 5)
+    assert intake.take()[0] == [update(0), update(1)]
+    # There is room again, but older ones wait in the spool.
+    intake.put((update(5),), 0, 0)
+    assert (intake.count, intake.spilled) == (0, 4)
+    spilled = intake.spilled_from()
+    assert spilled is not None
+    segment, start = spilled
+    chunk = segment.read(start, 1 << 20)
+    assert [stored.message for stored in chunk.stored] == [update(step) for step in range(2, 6)]
+    intake.took_spilled(4, chunk.next)
+    assert (intake.spilled, intake.spilled_put, intake.spilled_taken) == (0, 4, 4)
+    assert intake.spilled_from() is None
+    intake.put((update(6),), 0, 0)
+    assert intake.count == 1
+    spool.close()
+
+
+def test_what_cannot_be_read_back_is_lost_only_if_it_is_not_there(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, project=PROJECT, delivers=True)
+    intake = Intake(Room(max_messages=1, max_bytes=1 << 20), spool, spills=True)
+    intake.put(events(4), 0, 0)
+    assert intake.forget_spilled(lambda: True) == 0
+    assert intake.spilled == 4
+    assert intake.forget_spilled(lambda: False) == 4
+    assert intake.spilled == 0
+    spool.close()
+
+
+def test_the_delivering_side_never_waits_for_a_caller() -> None:
+    intake = Intake(WIDE, None, spills=False)
+    intake.put(events(1), 0, 0)
+    results: list[object] = []
+    with intake._lock:
+        other = threading.Thread(
+            target=lambda: results.extend([intake.leave_segment(), intake.forget_spilled(lambda: False), intake.take()])
+        )
+        other.start()
+        other.join(5.0)
+    assert results == [False, 0, ([event(0)], [None])]
+
+
+def test_row_42_a_spool_in_trouble_leaves_memory(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, project=PROJECT, delivers=True)
+    spool.close()
+    intake = Intake(Room(max_messages=2, max_bytes=1 << 20), spool, spills=True)
+    assert intake.put(events(3), 0, 0) == 2
+    assert isinstance(intake.trouble, SpoolError)
+    assert intake.take() == (list(events(2)), [None, None])
+
+
+def test_row_61_a_count_without_its_message_is_corrected() -> None:
+    intake = Intake(WIDE, None, spills=False)
+    intake.put(events(2), 0, 0)
+    intake._put_count += 1
+    intake._put_cost += COST
+    intake.take()
+    assert intake.count == 1
+    intake.take()
+    assert (intake.count, intake.cost_bytes, intake.accepted) == (0, 0, 2)

@@ -1,0 +1,245 @@
+"""
+Where callers leave their messages: bounded, quick, and safe to use from any thread, signal handler and finaliser.
+
+Callers only ever append to a deque. What they count is written by them alone, under a lock for which the delivering
+side never waits: a signal handler that interrupts `put` and then waits for the delivery must not wait for itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import repeat
+from typing import TypeAlias
+
+from attrs import frozen
+
+from ..core import Message
+from ..core.lanes import MESSAGE_COST_BYTES
+from .spool import Place, Segment, Spool, SpoolError
+
+__all__ = ["Intake", "Room"]
+
+_Handful: TypeAlias = tuple[tuple[Message, ...], "list[Place] | None"]
+"""Messages that came together, and where each is stored; None without a spool."""
+
+
+@frozen(kw_only=True)
+class Room:
+    """
+    How much may be held in memory.
+
+    Attributes:
+        max_messages: How many messages.
+        max_bytes: What they take, in bytes: their bodies and 512 bytes for each.
+    """
+
+    max_messages: int
+    max_bytes: int
+
+
+class Intake:
+    """
+    What callers handed over and nobody took yet.
+
+    Args:
+        room: For what is held here and elsewhere in memory.
+        spool: Where each message is stored before it is accepted; None to keep it in memory only.
+        spills: Whether what finds no room in memory is accepted if it is stored.
+
+    Attributes:
+        trouble: Why the spool did not take what was put last; None if it did.
+    """
+
+    def __init__(self, room: Room, spool: Spool | None, *, spills: bool) -> None:
+        self._room = room
+        self._spool = spool
+        self._spills = spills
+        self._lock = threading.RLock()
+        self._handfuls: deque[_Handful] = deque()
+        # Written by callers alone.
+        self._put_count = 0
+        self._put_cost = 0
+        self._spilled_put = 0
+        self._spilled_segments: deque[tuple[Segment, int]] = deque()
+        # Written by the delivering side alone.
+        self._taken_count = 0
+        self._taken_cost = 0
+        self._spilled_taken = 0
+        self.trouble: SpoolError | None = None
+
+    @property
+    def count(self) -> int:
+        """
+        How many messages are in memory here.
+        """
+        return self._put_count - self._taken_count
+
+    @property
+    def cost_bytes(self) -> int:
+        """
+        What they take.
+        """
+        return self._put_cost - self._taken_cost
+
+    @property
+    def batch_bytes(self) -> int:
+        """
+        What they would take in the body of one request.
+        """
+        return self.cost_bytes - (MESSAGE_COST_BYTES - 1) * self.count
+
+    @property
+    def spilled_put(self) -> int:
+        """
+        How many messages were ever accepted into the spool alone.
+        """
+        return self._spilled_put
+
+    @property
+    def spilled_taken(self) -> int:
+        """
+        How many of them were read back.
+        """
+        return self._spilled_taken
+
+    @property
+    def spilled(self) -> int:
+        """
+        How many of them wait to be read back.
+        """
+        return self._spilled_put - self._spilled_taken
+
+    @property
+    def accepted(self) -> int:
+        """
+        How many messages were ever put.
+        """
+        # One figure, written by callers alone, while what waits and what was taken change one after the other.
+        return self._put_count + self._spilled_put
+
+    def put(self, messages: tuple[Message, ...], held_count: int, held_cost: int) -> int:
+        """
+        Accept as many of *messages* as there is room for, from the first on, and return how many.
+
+        Args:
+            messages: In order.
+            held_count, held_cost: Of what is held elsewhere in memory.
+        """
+        count = len(messages)
+        cost = sum([len(message.body) for message in messages]) + MESSAGE_COST_BYTES * count
+        with self._lock:
+            free_count = self._room.max_messages - held_count - (self._put_count - self._taken_count)
+            free_cost = self._room.max_bytes - held_cost - (self._put_cost - self._taken_cost)
+            has_room = count <= free_count and cost <= free_cost
+            if self._spool is not None and (has_room or self._spills):
+                try:
+                    places = self._spool.append(messages)
+                except SpoolError as error:
+                    self.trouble = error
+                else:
+                    self.trouble = None
+                    if has_room and self._spilled_put == self._spilled_taken:
+                        self._keep(messages, places, cost)
+                    else:
+                        self._spill(places)
+                    return count
+            if has_room:
+                self._keep(messages, None, cost)
+                return count
+            if count > 1:
+                return self._put_one_by_one(messages, held_count, held_cost)
+            return 0
+
+    def take(self) -> tuple[list[Message], list[Place | None]]:
+        """
+        All messages that are here now, in the order they came, and where each is stored.
+        """
+        taken: list[Message] = []
+        stored: list[Place | None] = []
+        for _ in range(len(self._handfuls)):
+            messages, places = self._handfuls.popleft()
+            taken.extend(messages)
+            stored.extend(repeat(None, len(messages)) if places is None else places)
+        self._taken_count += len(taken)
+        self._taken_cost += sum([len(message.body) for message in taken]) + MESSAGE_COST_BYTES * len(taken)
+        if not taken:
+            self._mend()
+        return taken, stored
+
+    def spilled_from(self) -> tuple[Segment, int] | None:
+        """
+        The segment in which the oldest spilled message stands, and from where on; None if nothing is spilled.
+        """
+        return self._spilled_segments[0] if self.spilled else None
+
+    def took_spilled(self, count: int, next_start: int) -> None:
+        """
+        So many spilled messages were read back, up to *next_start* in the oldest segment.
+        """
+        segment, _ = self._spilled_segments[0]
+        self._spilled_segments[0] = (segment, next_start)
+        self._spilled_taken += count
+
+    def leave_segment(self) -> bool:
+        """
+        The oldest segment with spilled messages was read to its end; False if there is no other, or nobody knows yet.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if len(self._spilled_segments) < 2:
+                return False
+            self._spilled_segments.popleft()
+            return True
+        finally:
+            self._lock.release()
+
+    def forget_spilled(self, is_there: Callable[[], bool]) -> int:
+        """
+        What is spilled cannot be read back, unless *is_there* says that it can now that nobody writes. Returns how many
+        messages are lost, 0 if somebody does write.
+        """
+        if not self._lock.acquire(blocking=False):
+            return 0
+        try:
+            if is_there():
+                return 0
+            lost = self.spilled
+            self._spilled_segments.clear()
+            self._spilled_taken = self._spilled_put
+            return lost
+        finally:
+            self._lock.release()
+
+    def _keep(self, messages: tuple[Message, ...], places: list[Place] | None, cost: int) -> None:
+        self._put_cost += cost
+        self._put_count += len(messages)
+        self._handfuls.append((messages, places))
+
+    def _spill(self, places: list[Place]) -> None:
+        if self._spilled_put == self._spilled_taken:
+            self._spilled_segments.clear()
+        for place in places:
+            # A signal handler's messages are written by the `put` that it interrupted: they have no place yet.
+            if place.end and (not self._spilled_segments or self._spilled_segments[-1][0] is not place.segment):
+                self._spilled_segments.append((place.segment, place.start))
+        self._spilled_put += len(places)
+
+    def _put_one_by_one(self, messages: tuple[Message, ...], held_count: int, held_cost: int) -> int:
+        for index, message in enumerate(messages):
+            if not self.put((message,), held_count, held_cost):
+                return index
+        return len(messages)
+
+    def _mend(self) -> None:
+        """
+        Correct the figures after an interruption between counting and appending.
+        """
+        if self._put_count != self._taken_count and self._lock.acquire(blocking=False):
+            try:
+                if not self._handfuls:
+                    self._put_count, self._put_cost = self._taken_count, self._taken_cost
+            finally:
+                self._lock.release()

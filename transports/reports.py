@@ -1,0 +1,51 @@
+"""
+What a transport tells an operator: one line of the log for each cause and minute, so that an outage does not fill a
+disk. No line holds what was sent, nor to whom.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["Reporter"]
+
+_QUIET_SECONDS: Final = 60.0
+
+
+class Reporter:
+    """
+    Writes warnings to the logger ``mixwire``, each cause at most once a minute.
+
+    Args:
+        now: A monotonic time in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._logger = logging.getLogger("mixwire")
+        self._lock = threading.RLock()
+        self._told: dict[str, float] = {}
+        self._untold: dict[str, int] = {}
+
+    def tell(self, cause: str, detail: str = "") -> None:
+        """
+        Say that *cause* came up. When it is told again, the line says how often it came up in between.
+        """
+        now = self._now()
+        with self._lock:
+            told = self._told.get(cause)
+            if told is not None and now - told < _QUIET_SECONDS:
+                self._untold[cause] = self._untold.get(cause, 0) + 1
+                return
+            self._told[cause] = now
+            more = self._untold.pop(cause, 0)
+        since = f" ({more:,} times more since it was last told)" if more else ""
+        # A handler of the application must not stop the delivery.
+        try:
+            self._logger.warning("%s%s%s", cause, f": {detail}" if detail else "", since)
+        except Exception:  # noqa: BLE001
+            return

@@ -1,0 +1,567 @@
+"""
+The files of a spool as those see them who deliver what is in them.
+
+A segment is written by one writer, who holds its lock, and only grows. What became of its messages stands in a file
+beside it, its acks, written by whoever delivers it, who holds the lock of that one. A segment is removed when nothing
+in it is left to do, which has to be durable before: a segment that came back after a power cut without its acks would
+be delivered once more.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Final, Literal, TypeAlias, get_args
+
+from attrs import frozen
+
+from ..core import Message
+from ..core.frames import (
+    MAX_LINE_BYTES,
+    Footing,
+    Header,
+    Mark,
+    MarkKind,
+    Scan,
+    first_line,
+    mark_line,
+    read_mark,
+    read_message,
+    scan,
+)
+from .disk import Disk
+from .ranges import Ranges, merged
+
+__all__ = [
+    "Chunk",
+    "Place",
+    "Section",
+    "Segment",
+    "Shelf",
+    "Stored",
+    "is_header_damaged",
+    "lines_of",
+    "name_of",
+    "number_of",
+]
+
+Section: TypeAlias = Literal["held", "unknown", "rejected"]
+"""What is kept: messages to be delivered, those that were perhaps applied, those that the server will never take."""
+
+_NUMBER_DIGITS: Final = 16
+_WRITER_DIGITS: Final = 8
+_STEM: Final = _NUMBER_DIGITS + 1 + _WRITER_DIGITS
+# Of a million names each is looked at when a spool is opened.
+_NAMES: Final = {
+    section: re.compile(rf"([0-9]{{{_NUMBER_DIGITS}}})-[0-9a-f]{{{_WRITER_DIGITS}}}\.{section}").fullmatch
+    for section in get_args(Section)
+}
+_WINDOW_BYTES: Final = 1 << 20
+_HEADER_BYTES: Final = 4096
+
+
+def name_of(number: int, writer: str, section: Section) -> str:
+    """
+    The name of a segment. Names sort in the order in which segments were begun.
+    """
+    return f"{number:0{_NUMBER_DIGITS}d}-{writer}.{section}"
+
+
+def number_of(name: str, section: Section) -> int | None:
+    """
+    The number in the name of a segment; None for the name of something else.
+    """
+    found = _NAMES[section](name)
+    return None if found is None else int(found[1])
+
+
+class Place:
+    """
+    Where the line of one stored message stands. It changes when the message has to be stored once more elsewhere.
+
+    Attributes:
+        segment: In which segment.
+        start, end: From which byte up to which.
+    """
+
+    __slots__ = ("end", "segment", "start")
+
+    def __init__(self, segment: Segment, start: int = 0, end: int = 0) -> None:
+        self.segment = segment
+        self.start = start
+        self.end = end
+
+    def __repr__(self) -> str:
+        return f"Place({self.segment.name}, {self.start}, {self.end})"
+
+
+@frozen
+class Stored:
+    """
+    A message that was read back.
+
+    Attributes:
+        place: Where it stands.
+        message: The message, its body the bytes that were stored.
+        reason, field, cause: What its note says, see `Note`; empty without one.
+    """
+
+    place: Place
+    message: Message
+    reason: str = ""
+    field: str = ""
+    cause: str = ""
+
+
+@frozen
+class Chunk:
+    """
+    Some messages of a segment.
+
+    Attributes:
+        stored: In the order of the file, without those that are settled.
+        next: Where to read on.
+        damaged: How many lines could not be read and were passed over.
+        is_end: Whether nothing will ever stand at *next*: the segment is read to its end and nobody writes to it.
+    """
+
+    stored: tuple[Stored, ...]
+    next: int
+    damaged: int
+    is_end: bool
+
+
+class Shelf:
+    """
+    What the segments of one section in one directory share.
+
+    Args:
+        disk: The directory.
+        section: What is kept.
+        writer: Who appends here.
+
+    Attributes:
+        lock: Held while segments change. Who appends takes it rarely, and only after the lock of the appending.
+        segments: By name: those of this spool that are not done with, and those it delivers.
+        dropped: How many messages were given up, by reason.
+        dropped_own: How many of them this spool had stored.
+    """
+
+    def __init__(self, disk: Disk, section: Section, writer: str) -> None:
+        self.disk = disk
+        self.writer = writer
+        self.section: Section = section
+        self.lock = threading.RLock()
+        self.segments: dict[str, Segment] = {}
+        self.dropped: Counter[str] = Counter()
+        self.dropped_own = 0
+        self._lent: Segment | None = None
+
+    def lend(self, segment: Segment) -> None:
+        """
+        Let *segment* have files open, and nobody else, so that any number of segments needs but a few descriptors.
+        """
+        if self._lent is not segment:
+            if self._lent is not None:
+                self._lent.release()
+            self._lent = segment
+
+    def forget(self, segment: Segment) -> None:
+        """
+        *segment* is no more.
+        """
+        self.segments.pop(segment.name, None)
+        if self._lent is segment:
+            self._lent = None
+
+    def drop(self, reason: str, count: int, *, own: bool) -> None:
+        """
+        So many messages were given up.
+        """
+        if count:
+            self.dropped[reason] += count
+            if own:
+                self.dropped_own += count
+
+    def header(self, name: str) -> Header | None:
+        """
+        What the first line of a segment says; None if it is damaged.
+        """
+        file = self.disk.open_file(name)
+        try:
+            return first_line(self.disk.read(file, _HEADER_BYTES, 0))
+        finally:
+            self.disk.free(file)
+
+
+class Segment:
+    """
+    One file of messages.
+
+    Attributes:
+        name: Of the file.
+        created_ms: When it was begun, by the clock of its writer, in milliseconds since 1970; 0 if that is not known.
+        is_own: Whether this spool wrote it.
+        is_pinned: Whether this spool delivers it from the beginning and never lends its lock.
+        is_adopted: Whether it was handed out to be delivered.
+        settled_count: How many messages this spool settled in it.
+    """
+
+    def __init__(self, shelf: Shelf, name: str, *, created_ms: int = 0) -> None:
+        self.name = name
+        self.created_ms = created_ms
+        self.is_own = name[_NUMBER_DIGITS + 1 : _STEM] == shelf.writer
+        self._shelf = shelf
+        self._disk = shelf.disk
+        self._acks_name = f"{name}-acks"
+        self._file: int | None = None
+        self._acks: int | None = None
+        self._lockers: list[int] = []
+        self.is_pinned = False
+        self.is_adopted = False
+        self.settled_count = 0
+        self._is_loaded = False
+        self._is_entry_durable = True
+        self._must_begin_line = False
+        self._is_behind = False
+        self._is_gone = False
+        self._done = Ranges()
+        self._intents: dict[int, int] = {}
+        self._interrupted: frozenset[int] = frozenset()
+        self._footing = (0, Footing.FIRM)
+        self._has_writer = True
+        self._end: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Segment({self.name})"
+
+    # What everybody may ask.
+
+    @property
+    def interrupted(self) -> frozenset[int]:
+        """
+        Where those messages start that somebody was about to post, of which nobody knows what became.
+        """
+        with self._shelf.lock:
+            with suppress(OSError):
+                self.hold()
+            return self._interrupted
+
+    def read(self, start: int, max_bytes: int) -> Chunk:
+        """
+        The messages from *start* on, which is 0 or what an earlier chunk says, in about *max_bytes* bytes.
+
+        Of a segment that somebody still writes to, it gives what is whole. Of one that is gone, that the disk does not
+        give back, or that somebody else began to deliver, it gives nothing.
+        """
+        try:
+            window, footing, is_last = self._window(start, max(max_bytes, 1))
+            found = scan(window, base=start, footing=footing, is_last=is_last)
+            if found.next == start and not is_last and 0 < len(window) < MAX_LINE_BYTES:
+                window, footing, is_last = self._window(start, MAX_LINE_BYTES)
+                found = scan(window, base=start, footing=footing, is_last=is_last)
+        except OSError:
+            return Chunk((), start, 0, is_end=True)
+        read = [(line, None if line.start == 0 else read_message(line.content)) for line in found.lines]
+        damaged = found.damaged - is_header_damaged(found)
+        stored: list[Stored] = []
+        with self._shelf.lock:
+            is_new = not found.damage or not self._done.covers(*found.damage[0])
+            for first, last in found.damage:
+                self._done.add(first, last)
+            for line, message in read:
+                if self._done.covers(line.start, line.end):
+                    continue
+                if message is None:
+                    self._done.add(line.start, line.end)
+                    damaged += line.start > 0
+                    continue
+                place = Place(self, line.start, line.end)
+                note = message[1]
+                stored.append(
+                    Stored(place, message[0])
+                    if note is None
+                    else Stored(place, message[0], note.reason, note.field, note.cause)
+                )
+            if is_new:
+                self._shelf.drop("damaged", damaged, own=self.is_own)
+            self._footing = (found.next, found.footing)
+            if is_last:
+                self._end = found.next
+                self._finish()
+        return Chunk(tuple(stored), found.next, damaged, is_last)
+
+    # What the spool asks, with the lock of the shelf held.
+
+    def own(self, acks: int | None, header_bytes: int) -> None:
+        """
+        This spool is about to write the segment, and holds its acks if it is to deliver it.
+        """
+        self._is_loaded = True
+        self._is_entry_durable = False
+        self._done.add(0, header_bytes)
+        if acks is not None:
+            self._acks = acks
+            self.is_pinned = True
+
+    def ended(self, size: int | None) -> None:
+        """
+        This spool will not write to the segment any more, which has *size* bytes, or nobody knows how many.
+        """
+        self._has_writer = False
+        self._end = size
+        self._finish()
+
+    def hold(self) -> bool:
+        """
+        Open the acks and take their lock; False if somebody else delivers the segment.
+        """
+        if self._acks is not None:
+            return True
+        if self._is_gone:
+            raise FileNotFoundError
+        segment = self._opened()
+        file, is_made = self._disk.open_or_create(self._acks_name)
+        try:
+            # Whoever removes acks holds their lock: these may have been removed before it was taken here.
+            if not self._disk.lock(file) or not self._disk.is_linked(file):
+                self._disk.free(file)
+                return False
+            if not self._disk.is_linked(segment):
+                self._is_gone = True
+                if is_made:
+                    self._disk.unlink(self._acks_name)
+                raise FileNotFoundError
+            if is_made:
+                self._is_entry_durable = False
+            if not self._is_loaded:
+                self._load(file)
+            size = self._disk.size(file)
+            self._must_begin_line = size > 0 and self._disk.read(file, 1, size - 1) != b"\n"
+        except OSError:
+            self._disk.free(file)
+            raise
+        self._acks = file
+        return True
+
+    def settle(self, ranges: list[tuple[int, int]]) -> None:
+        """
+        The messages in these ranges are done with.
+        """
+        ranges = merged(ranges)
+        for start, end in ranges:
+            self._done.add(start, end)
+        if self._intents or self._interrupted:
+            self._intents = {start: end for start, end in self._intents.items() if not self._done.covers(start, end)}
+            left = [start for start in self._interrupted if not self._done.covers(start, start + 1)]
+            self._interrupted = frozenset(left)
+        self._write_settled(ranges)
+        self._finish()
+
+    def mark_durably(self, kind: MarkKind, ranges: Sequence[tuple[int, int]], *, durably: bool) -> bool:
+        """
+        Say something else about the messages in these ranges; False if somebody else delivers them.
+        """
+        if not self.hold():
+            return False
+        self._write_marks(mark_line(Mark(kind, tuple(ranges))))
+        for start, end in ranges:
+            if kind == "intended":
+                self._intents[start] = end
+            else:
+                self._intents.pop(start, None)
+        if durably:
+            self._sync_marks()
+        return True
+
+    def is_settled(self, start: int, end: int) -> bool:
+        """
+        Whether a message is done with.
+        """
+        return self._done.covers(start, end)
+
+    def is_intended(self, start: int) -> bool:
+        """
+        Whether a message may be on its way.
+        """
+        return start in self._intents
+
+    def drop(self, reason: str) -> bool:
+        """
+        Remove the segment with all that is in it and count what was not settled; False if somebody else uses it.
+        """
+        try:
+            if not self._is_closed() or not self.hold():
+                return False
+            count, at, is_end = 0, 0, False
+            while not is_end:
+                chunk = self.read(at, _WINDOW_BYTES)
+                count += len(chunk.stored)
+                at, is_end = chunk.next, chunk.is_end
+            if not self._is_gone:
+                self._remove()
+        finally:
+            # Others may want it as much as before.
+            if not self.is_adopted:
+                self.release()
+        self._shelf.drop(reason, count, own=self.is_own)
+        return True
+
+    def release(self) -> None:
+        """
+        Close the files, except for acks that this spool holds all the time.
+        """
+        self._free_file()
+        if not self.is_pinned:
+            self._free_acks()
+
+    def abandon(self) -> None:
+        """
+        Close all files, and touch them no more.
+        """
+        self._is_gone = True
+        self.is_pinned = False
+        self.release()
+
+    # How it is done.
+
+    def _window(self, start: int, size: int) -> tuple[bytes, Footing, bool]:
+        with self._shelf.lock:
+            if not self.hold():
+                raise PermissionError
+            # Asked first: what was written before its writer went is seen in any case.
+            is_closed = self._is_closed()
+            file = self._opened()
+            window = self._disk.read(file, size, start)
+            is_last = is_closed and start + len(window) >= self._disk.size(file)
+            footing = self._footing[1] if self._footing[0] == start else Footing.FIRM
+            return window, footing, is_last
+
+    def _opened(self) -> int:
+        if self._file is None:
+            self._shelf.lend(self)
+            self._file = self._disk.open_file(self.name)
+        return self._file
+
+    def _is_closed(self) -> bool:
+        """
+        Whether nobody writes to the segment any more. The lock is kept, so that nobody begins to.
+        """
+        if self._has_writer and not (self.is_own and self.is_pinned) and self._disk.lock(self._opened()):
+            self._has_writer = False
+        return not self._has_writer
+
+    def _load(self, file: int) -> None:
+        for line in lines_of(self._disk, file):
+            mark = read_mark(line)
+            if mark is None:
+                continue
+            for start, end in mark.ranges:
+                if mark.kind == "settled":
+                    self._done.add(start, end)
+                elif mark.kind == "intended":
+                    self._intents[start] = end
+                else:
+                    self._intents.pop(start, None)
+        self._intents = {start: end for start, end in self._intents.items() if not self._done.covers(start, end)}
+        self._interrupted = frozenset(self._intents)
+        self._is_loaded = True
+
+    def _write_settled(self, ranges: Sequence[tuple[int, int]]) -> None:
+        # What cannot be written now is written with what comes next; at worst it is delivered once more.
+        was_behind, self._is_behind = self._is_behind, True
+        with suppress(OSError):
+            if self.hold():
+                self._write_marks(mark_line(Mark("settled", tuple(self._done if was_behind else ranges))))
+                self._is_behind = False
+
+    def _write_marks(self, lines: bytes) -> None:
+        assert self._acks is not None
+        rest = b"\n" + lines if self._must_begin_line else lines
+        # Until all is written a line may be torn, and the next one has to begin behind a newline.
+        self._must_begin_line = True
+        while rest:
+            taken = self._disk.write(self._acks, rest)
+            rest = rest[taken:]
+        self._must_begin_line = False
+
+    def _sync_marks(self) -> None:
+        assert self._acks is not None
+        try:
+            self._disk.sync(self._acks)
+        except OSError:
+            # The kernel may have dropped what it could not write, and would say at the next try that all is well.
+            self._write_all_again()
+        if not self._is_entry_durable:
+            self._disk.sync_directory()
+            self._is_entry_durable = True
+
+    def _write_all_again(self) -> None:
+        assert self._acks is not None
+        self._lockers.append(self._acks)
+        self._acks = self._disk.open_file(self._acks_name, for_writing=True)
+        self._must_begin_line = True
+        everything = mark_line(Mark("settled", tuple(self._done)))
+        if self._intents:
+            everything += mark_line(Mark("intended", tuple(self._intents.items())))
+        self._write_marks(everything)
+        self._disk.sync(self._acks)
+        self._is_behind = False
+
+    def _finish(self) -> None:
+        if self._end is None or self._is_gone or not self._done.covers(0, self._end):
+            return
+        with suppress(OSError):
+            if self.hold() and self._is_closed() and (self.is_pinned or self._disk.size(self._opened()) <= self._end):
+                if self._is_behind:
+                    self._write_settled(())
+                if not self._is_behind:
+                    self._sync_marks()
+                    self._remove()
+
+    def _remove(self) -> None:
+        self._disk.unlink(self.name)
+        self._is_gone = True
+        # If only the second of the two reached the disk, the messages would come back as if nothing had become of them.
+        self._disk.sync_directory()
+        self._shelf.forget(self)
+        with suppress(FileNotFoundError):
+            self._disk.unlink(self._acks_name)
+        self.abandon()
+
+    def _free_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            if not self.is_own or not self.is_pinned:
+                self._has_writer = True
+            self._disk.free(file)
+
+    def _free_acks(self) -> None:
+        file, self._acks = self._acks, None
+        for each in (*self._lockers, *(() if file is None else (file,))):
+            self._disk.free(each)
+        self._lockers.clear()
+
+
+def is_header_damaged(found: Scan) -> bool:
+    """
+    Whether what is damaged first is the header of a file of messages, which is no message.
+    """
+    return bool(found.damage and found.lines) and found.damage[0][0] == 0
+
+
+def lines_of(disk: Disk, file: int) -> Iterator[bytes]:
+    """
+    The lines of a file, in bounded memory.
+    """
+    at, footing = 0, Footing.FIRM
+    while window := disk.read(file, _WINDOW_BYTES + MAX_LINE_BYTES, at):
+        found = scan(window, base=at, footing=footing)
+        for line in found.lines:
+            yield line.content
+        if found.next == at:
+            return
+        at, footing = found.next, found.footing
