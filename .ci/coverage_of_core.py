@@ -18,7 +18,7 @@ def check(module: Path, folder: str) -> tuple[str, int, str]:
     data = f"--data-file={folder}/{module.stem}"
     only = f"--include=*/core/{module.name}"
     test = ROOT / "tests" / "core" / f"test_{module.stem}.py"
-    quiet = ["-m", "pytest", "--quiet", "--no-header", "-p", "no:cacheprovider", str(test)]
+    quiet = ["-m", "pytest", "--quiet", "--no-header", "-p", "no:cacheprovider", "--numprocesses=0", str(test)]
     run = [sys.executable, "-m", "coverage", "run", data, "--branch", only, *quiet]
     report = [sys.executable, "-m", "coverage", "report", data, only, "--show-missing", "--fail-under=100"]
     output = ""

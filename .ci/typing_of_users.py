@@ -14,7 +14,7 @@ from pathlib import Path
 RIGHT = """
 from datetime import UTC, datetime
 from mixwire.core import Add, Charge, GroupOp, PeopleOp, Project, Set, Track, Union, encode
-from mixwire.transports import SyncTransport
+from mixwire.transports import BufferedTransport, FallbackTransport, FileTransport, SyncTransport, Transport, build
 
 project = Project("TOKEN", server="eu", events="import")
 track = Track("Signed Up", distinct_id="u1", properties={"plan": "pro", "seats": [1, 2]}, time=datetime.now(UTC))
@@ -24,6 +24,9 @@ GroupOp("Company", "acme", Union({"tags": ["a"]}))
 Charge("u1", 9.5, time=1767225600)
 with SyncTransport(project) as transport:
     delivered: int = len(transport.send(encode(track, project)).delivered)
+background: Transport = BufferedTransport(project, spool="spool", when_full="block", on_outcome=print)
+held: int = FallbackTransport(background, FileTransport("later")).stats().held
+configured: Transport = build({"type": "tee", "transports": ["sync", "logging"]}, project)
 """
 WRONG = {
     "an increment on a group": 'from mixwire.core import *\nGroupOp("Company", "acme", Add({"seats": 1}))',
@@ -31,6 +34,14 @@ WRONG = {
     "an unknown route": 'from mixwire.core import *\nProject("TOKEN", events="live")',
     "a time that is a str": "from mixwire.core import *\nTrack('E', distinct_id='u1', time='2026-01-01')",
     "properties that are no mapping": "from mixwire.core import *\nTrack('E', distinct_id='u1', properties=[1])",
+    "an unknown answer to a full buffer": (
+        "from mixwire.core import *\nfrom mixwire.transports import *\n"
+        "BufferedTransport(Project('TOKEN'), when_full='wait')"
+    ),
+    "an operation that was not encoded": (
+        "from mixwire.core import *\nfrom mixwire.transports import *\n"
+        "NullTransport().send(Track('E', distinct_id='u1'))"
+    ),
     "an outcome taken for a bool": "from mixwire.core import *\nx: int = Outcome().delivered",
 }
 

@@ -55,11 +55,11 @@ def _uniform(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     if not messages:
         raise InvalidValue("messages", "at least one message", "none")
     first = messages[0]
-    if len(messages) > 1 and any(
-        message.endpoint is not first.endpoint or message.repeatable is not first.repeatable or message.barrier
-        for message in messages
-    ):
-        raise InvalidValue("messages", "of one endpoint and one repeatability, without barriers", "a mixture")
+    if len(messages) > 1:
+        endpoint, repeatable = first.endpoint, first.repeatable
+        for message in messages:
+            if message.endpoint is not endpoint or message.repeatable is not repeatable or message.barrier:
+                raise InvalidValue("messages", "of one endpoint and one repeatability, without barriers", "a mixture")
     return messages
 
 

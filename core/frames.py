@@ -128,7 +128,8 @@ def frame(message: Message, note: Note | None = None) -> bytes:
     Raises:
         InvalidValue: If the body of a message made by hand holds a newline, or the line would be too long to be read.
     """
-    if b"\n" in message.body:
+    # To find a number is quicker than to ask whether a text is in it.
+    if message.body.find(_NEWLINE) >= 0:
         raise InvalidValue("message.body", "one line of JSON", "several")
     time = message.time
     content = b"".join(
@@ -168,8 +169,9 @@ def mark_line(mark: Mark) -> bytes:
 
 
 def _line(content: bytes) -> bytes:
-    size = len(content)
-    line = b'{"crc":"%08x","size":%d,%b\n' % (crc32(content, crc32(b'"size":%d,' % size)), size, content)
+    checked = b'"size":%d,' % len(content) + content
+    # Added up, which costs less than to format all of it.
+    line = b'{"crc":"%08x",' % crc32(checked) + checked + b"\n"
     if len(line) > MAX_LINE_BYTES:
         raise InvalidValue("message", f"at most {MAX_LINE_BYTES:,} bytes as a line", f"{len(line):,}")
     return line

@@ -266,6 +266,7 @@ class Lanes:
         self._server_zero_ms: float | None = None
         self._is_closing = False
         self._troubles: list[tuple[Cause, str]] = []
+        self._has_tickets = False
         self.count = 0
         self.cost_bytes = 0
         self.next_moment = float("inf")
@@ -274,6 +275,7 @@ class Lanes:
         """
         Hold *messages*, in order; each comes back with its ticket when it is settled.
         """
+        self._has_tickets = self._has_tickets or tickets is not None
         horizon = self._horizon(now, clock)
         guarded, generation = self._guarded, self._generation
         size = ahead = count = 0
@@ -438,7 +440,7 @@ class Lanes:
                 self._release()
         self.count -= len(entries)
         self.cost_bytes -= job.size + MESSAGE_COST_BYTES * len(entries)
-        return Settled(outcome, _tickets(entries))
+        return Settled(outcome, _tickets(entries) if self._has_tickets else {})
 
     def _release(self) -> None:
         """

@@ -16,7 +16,6 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-
 INSTALL: Final = {
     "strace": "apt-get install strace",
     "unshare": "apt-get install util-linux, and permission to make user namespaces",

@@ -76,11 +76,15 @@ class Adoption:
                 return True
             self.release()
         file, _ = disk.open_or_create(f"{self._shelf.section}.lock")
-        if not disk.lock(file):
-            disk.free(file)
-            return False
-        self._lock = file
-        return True
+        try:
+            if disk.lock(file):
+                self._lock = file
+                return True
+        finally:
+            # Also if this was interrupted: a lock that nobody knows of would keep everybody out.
+            if self._lock is None:
+                disk.free(file)
+        return False
 
     def _names(self) -> Iterator[str]:
         """

@@ -11,14 +11,17 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, TypeAlias, cast
+from typing import Final, Self, TypeAlias, cast
 
 from attrs import frozen
 
 from ..core import Answer, InvalidValue, Message, Outcome, Request
 from ..core.errors import describe
 
-__all__ = ["Ledger", "Post", "Stats", "Transport", "checked"]
+__all__ = ["NOTHING", "Ledger", "Post", "Stats", "Transport", "checked"]
+
+NOTHING: Final = Outcome()
+"""What transports return that settled nothing. Making one takes longer than handing over a message."""
 
 Post: TypeAlias = Callable[[Request], Answer]
 """What makes one request: it returns an answer or why there is none, and does not raise for weather."""
@@ -108,8 +111,9 @@ def checked(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     Raises:
         InvalidValue: If one of them is something else.
     """
-    for index, message in enumerate(messages):
+    for message in messages:
         if type(message) is not Message:
+            index = next(index for index, each in enumerate(messages) if each is message)
             found = describe(cast("object", message))
             raise InvalidValue(f"messages[{index}]", "a Message, as encode(operation, project) gives it", found)
     return messages

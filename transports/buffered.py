@@ -13,8 +13,9 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -36,7 +37,7 @@ from ..core import (
 )
 from ..core.lanes import Lanes
 from .backlog import Backlog
-from .base import Ledger, Post, Stats, Transport, checked
+from .base import NOTHING, Ledger, Post, Stats, Transport, checked
 from .courier import Courier, Flush, Keeping, Stop, Timing
 from .intake import Intake, Room
 from .listeners import Listener, OnOutcome
@@ -62,6 +63,7 @@ _ROOM_SECONDS: Final = 0.005
 _START_AGAIN_SECONDS: Final = 1.0
 _STUMBLED_SECONDS: Final = 0.1
 _FOREVER: Final = math.inf
+_getpid: Final = os.getpid
 
 
 class BufferedTransport(Transport):
@@ -92,7 +94,8 @@ class BufferedTransport(Transport):
         exit_seconds: How long the end of the process may be delayed.
         close_seconds: How long `close` tries when it is not told.
         spool: The directory in which messages are stored before they are accepted, or `SpoolSettings`.
-        dead_letters: A directory for what was rejected, each with its reason. By default the spool.
+        dead_letters: A directory for what was rejected, each with its reason; without a spool also for what is unknown.
+            By default the spool.
         on_outcome: Called with each outcome, in a thread of its own.
         connect_timeout_seconds, request_timeout_seconds, compress, ca_file: See `Network`.
         post: What makes the requests; by default a `Network`.
@@ -126,7 +129,7 @@ class BufferedTransport(Transport):
         connect_timeout_seconds: float = 5.0,
         request_timeout_seconds: float = 30.0,
         compress: bool = True,
-        ca_file: str | None = None,
+        ca_file: str | Path | None = None,
         post: Post | None = None,
         now: Callable[[], float] = time.monotonic,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
@@ -170,7 +173,7 @@ class BufferedTransport(Transport):
                 connect_timeout_seconds=connect_timeout_seconds,
                 request_timeout_seconds=request_timeout_seconds,
                 compress=compress,
-                ca_file=ca_file,
+                ca_file=None if ca_file is None else str(ca_file),
                 max_connections=max_in_flight + 2,
             )
         )
@@ -186,7 +189,7 @@ class BufferedTransport(Transport):
         Hold *messages*: the empty outcome. What finds no room is dropped and counted, see `when_full`.
         """
         checked(messages)
-        if self._pid != os.getpid():
+        if self._pid != _getpid():
             self._begin_in_child()
         if self._is_closed:
             outcome = Outcome(failed=tuple(Failed(message, Cause.CLOSED) for message in messages))
@@ -195,26 +198,26 @@ class BufferedTransport(Transport):
             return outcome
         if is_delivering():
             self._drop(len(messages), "messages that were sent while making a request are dropped")
-            return Outcome()
-        lanes, courier = self._lanes, self._courier
-        count = self._intake.put(messages, lanes.count, lanes.cost_bytes)
-        if count < len(messages):
+            return NOTHING
+        lanes, courier, intake = self._lanes, self._courier, self._intake
+        count = intake.put(messages, lanes.count, lanes.cost_bytes)
+        if count != len(messages):
             self._make_room_for(messages[count:])
         if courier.is_stopping:
             # Closed in this moment.
             with self._driving:
                 courier.give_back()
-            return Outcome()
-        if self._intake.trouble is not None:
-            self._reporter.tell("the spool does not take messages, they are in memory only", str(self._intake.trouble))
+            return NOTHING
+        if intake.trouble is not None:
+            self._reporter.tell("the spool does not take messages, they are in memory only", str(intake.trouble))
         if not self._background:
             self._deliver_if_due()
         else:
             if not courier.is_driven:
                 self._start_worker()
-            if courier.is_idle or self._is_batch_full():
+            if courier.is_idle or intake.fills(self._limits):
                 courier.wake()
-        return Outcome()
+        return NOTHING
 
     def flush(self, timeout: float | None = None) -> Outcome:
         """
@@ -261,11 +264,6 @@ class BufferedTransport(Transport):
             # Called from a callback, or the worker is stuck: what it still settles is told in the background.
             return outcome
         _OPEN.discard(self)
-        if self._network is not None:
-            self._network.close()
-        for spool in (self._spool, self._parked, self._dead):
-            if spool is not None:
-                spool.close()
         if self._listener is not None:
             self._listener.close(end - self._timing.now())
         return outcome
@@ -335,6 +333,7 @@ class BufferedTransport(Transport):
             resends=self._policy.at_least_once,
             listener=self._listener,
             aside=aside,
+            at_end=_closing(self._network, self._spool, self._parked, self._dead),
         )
         # Reentrant, because only then can it be released safely by one who may be interrupted at any moment.
         self._driving = threading.RLock()
@@ -378,9 +377,6 @@ class BufferedTransport(Transport):
                 break
         self._drop(len(messages), "the buffer is full: messages are dropped")
 
-    def _is_batch_full(self) -> bool:
-        return self._intake.count >= self._limits.max_messages or self._intake.batch_bytes >= self._limits.max_bytes
-
     def _start_worker(self) -> None:
         now = self._timing.now()
         if now < self._start_again_at:
@@ -410,13 +406,23 @@ class BufferedTransport(Transport):
         if courier.driver == threading.get_ident():
             # Called in the midst of the very delivery that it would wait for.
             return
-        while not done.is_set() and not courier.is_stopped and (left := end - now()) > 0:
+        while not done.is_set() and not courier.is_stopped:
+            left = end - now()
             if self._background and not courier.is_driven and not _process.is_ending:
                 self._start_worker()
             if courier.is_driven:
+                if left <= 0:
+                    return
                 done.wait(min(left, _LOOK_AGAIN_SECONDS))
+            elif posts:
+                if left <= 0:
+                    return
+                self._drive(lambda: not done.is_set() and now() < end, end, end, left)
             else:
-                self._drive(lambda: not done.is_set() and now() < end, end, end if posts else -_FOREVER, left)
+                # Only the books are left, which are never too late.
+                self._drive(lambda: not done.is_set(), -_FOREVER, -_FOREVER, max(left, 0.0))
+                if left <= 0:
+                    return
 
     def _deliver_if_due(self) -> None:
         courier = self._courier
@@ -474,22 +480,36 @@ def _opened(spool: str | Path | SpoolSettings | None, dead_letters: str | Path |
     The places for messages that are to be delivered, that were perhaps applied, and that were rejected.
     """
     settings = SpoolSettings(directory=spool) if isinstance(spool, str | Path) else spool
-    aside = dead_letters if settings is None else settings.directory
     held = unknown = rejected = None
+    # What is kept aside is rare, and has to be durable at once.
+    aside = partial(Spool, sync="always", project=project)
     try:
         if settings is not None:
-            held = Spool(**asdict(settings), project=project, delivers=True)
-        if aside is not None:
-            # What is kept there is rare, and has to be durable at once.
-            unknown = Spool(aside, section="unknown", sync="always", project=project)
-            aside = aside if dead_letters is None else dead_letters
-            rejected = Spool(aside, section="rejected", sync="always", project=project)
+            with _named("spool"):
+                held = Spool(**asdict(settings), project=project, delivers=True)
+                unknown = aside(settings.directory, section="unknown")
+        if dead_letters is not None:
+            with _named("dead_letters"):
+                unknown = unknown or aside(dead_letters, section="unknown")
+                rejected = aside(dead_letters, section="rejected")
+        elif settings is not None:
+            with _named("spool"):
+                rejected = aside(settings.directory, section="rejected")
     except BaseException:
         for each in (held, unknown):
             if each is not None:
                 each.close()
         raise
     return held, unknown, rejected
+
+
+@contextmanager
+def _named(argument: str) -> Generator[None]:
+    try:
+        yield
+    except InvalidValue as fault:
+        # Of a plain path, which is the directory, nobody thinks as settings with a directory in them.
+        raise fault.at(fault.path.replace("directory", argument, 1)) from None
 
 
 def _keeping(unknown: Spool | None, rejected: Spool | None, reporter: Reporter) -> Keeping:
@@ -515,6 +535,15 @@ def _keeping(unknown: Spool | None, rejected: Spool | None, reporter: Reporter) 
     return Keeping(
         unknown=None if unknown is None else keep_unknown, rejected=None if rejected is None else keep_rejected
     )
+
+
+def _closing(*opened: Network | Spool | None) -> Callable[[], None]:
+    def close() -> None:
+        for each in opened:
+            if each is not None:
+                each.close()
+
+    return close
 
 
 def _within(post: Post) -> Callable[[Request, float], Answer]:

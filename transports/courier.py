@@ -11,6 +11,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import Final, TypeAlias, assert_never
 
 from attrs import define, field, frozen
@@ -140,6 +141,7 @@ class Courier:
         resends: Whether messages are sent again although they may have been applied.
         listener: The application's callback, or None.
         aside: Takes outcomes that no flush waits for.
+        at_end: Gives back what is open, when nothing more will be done.
 
     Attributes:
         is_driven: Whether a thread drives it, or is about to.
@@ -167,6 +169,7 @@ class Courier:
         resends: bool,
         listener: Listener | None,
         aside: Callable[[Outcome], None],
+        at_end: Callable[[], None],
     ) -> None:
         self._intake = intake
         self._lanes = lanes
@@ -184,6 +187,7 @@ class Courier:
         self._resends = resends
         self._listener = listener
         self._aside = aside
+        self._at_end = at_end
         self._flushes: list[Flush] = []
         self._jobs: deque[Job] = deque()
         self._under_way: dict[Job, None] = {}
@@ -320,7 +324,7 @@ class Courier:
                 self._next_take = now + self._flush_after_seconds
 
     def _is_full(self) -> bool:
-        return self._intake.count >= self._limits.max_messages or self._intake.batch_bytes >= self._limits.max_bytes
+        return self._intake.fills(self._limits)
 
     def _has_room(self) -> bool:
         return self._lanes.cost_bytes * 2 < self._room.max_bytes and self._lanes.count * 2 < self._room.max_messages
@@ -510,6 +514,8 @@ class Courier:
             flush.done.set()
         if self._posters is not None:
             self._posters.stop()
+        # Here, because whoever wanted to close may have stopped waiting for it.
+        self._at_end()
         self.is_stopped = True
         stop.done.set()
 
@@ -521,7 +527,7 @@ class Courier:
         messages, places = self._intake.take()
         failed = [
             Failed(message, Cause.GIVEN_UP, detail)
-            for message, place in zip(messages, places, strict=True)
+            for message, place in zip(messages, places or repeat(None), strict=False)
             if place is None
         ]
         if failed:

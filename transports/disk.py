@@ -163,11 +163,8 @@ class Disk:
             return False
         return True
 
-    def write(self, file: int, data: bytes) -> int:
-        """
-        Append bytes; returns how many of them were taken.
-        """
-        return os.write(file, data)
+    # Appends bytes to a file, and returns how many of them were taken. As it is: each message goes through here.
+    write = staticmethod(os.write)
 
     def read(self, file: int, size: int, start: int) -> bytes:
         """
@@ -221,16 +218,32 @@ class Disk:
         """
         Close a file, and with it its lock. The descriptor is gone even if that fails.
         """
-        self._files.discard(file)
-        with suppress(OSError):
-            os.close(file)
+        is_open = True
+        try:
+            self._files.remove(file)
+        except KeyError:
+            # Closed before: its number may be that of another file by now.
+            is_open = False
+        finally:
+            # At once, whatever a signal handler raises: a file that nobody knows of would keep its lock.
+            if is_open:
+                try:  # noqa: SIM105
+                    os.close(file)
+                except OSError:
+                    pass
+
+    def free_all(self) -> None:
+        """
+        Close everything.
+        """
+        for file in tuple(self._files):
+            self.free(file)
+        self.close()
 
     def __del__(self) -> None:
         # Whoever forgot to close a spool should not keep its locks.
         with suppress(AttributeError):
-            for file in tuple(self._files):
-                self.free(file)
-            self.close()
+            self.free_all()
 
     def _opened(self) -> int:
         if self._directory is None:

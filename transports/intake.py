@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from ..core import Message
+from ..core import BatchLimits, Message
 from ..core.lanes import MESSAGE_COST_BYTES
 from .spool import Place, Segment, Spool, SpoolError
 
@@ -53,7 +53,8 @@ class Intake:
     """
 
     def __init__(self, room: Room, spool: Spool | None, *, spills: bool) -> None:
-        self._room = room
+        self._max_messages = room.max_messages
+        self._max_cost_bytes = room.max_bytes
         self._spool = spool
         self._spills = spills
         self._lock = threading.RLock()
@@ -83,12 +84,14 @@ class Intake:
         """
         return self._put_cost - self._taken_cost
 
-    @property
-    def batch_bytes(self) -> int:
+    def fills(self, limits: BatchLimits) -> bool:
         """
-        What they would take in the body of one request.
+        Whether there is enough for a request.
         """
-        return self.cost_bytes - (MESSAGE_COST_BYTES - 1) * self.count
+        count = self._put_count - self._taken_count
+        # Each message is followed by a comma or a bracket.
+        size = self._put_cost - self._taken_cost - (MESSAGE_COST_BYTES - 1) * count
+        return count >= limits.max_messages or size >= limits.max_bytes
 
     @property
     def spilled_put(self) -> int:
@@ -127,12 +130,17 @@ class Intake:
             messages: In order.
             held_count, held_cost: Of what is held elsewhere in memory.
         """
-        count = len(messages)
-        cost = sum([len(message.body) for message in messages]) + MESSAGE_COST_BYTES * count
+        if len(messages) == 1:
+            count, cost = 1, len(messages[0].body) + MESSAGE_COST_BYTES
+        else:
+            count = len(messages)
+            cost = sum([len(message.body) for message in messages]) + MESSAGE_COST_BYTES * count
         with self._lock:
-            free_count = self._room.max_messages - held_count - (self._put_count - self._taken_count)
-            free_cost = self._room.max_bytes - held_cost - (self._put_cost - self._taken_cost)
-            has_room = count <= free_count and cost <= free_cost
+            has_room = (
+                self._put_count - self._taken_count + held_count + count <= self._max_messages
+                and self._put_cost - self._taken_cost + held_cost + cost <= self._max_cost_bytes
+            )
+            places = None
             if self._spool is not None and (has_room or self._spills):
                 try:
                     places = self._spool.append(messages)
@@ -140,32 +148,33 @@ class Intake:
                     self.trouble = error
                 else:
                     self.trouble = None
-                    if has_room and self._spilled_put == self._spilled_taken:
-                        self._keep(messages, places, cost)
-                    else:
+                    if not has_room or self._spilled_put != self._spilled_taken:
                         self._spill(places)
-                    return count
+                        return count
             if has_room:
-                self._keep(messages, None, cost)
+                self._put_cost += cost
+                self._put_count += count
+                self._handfuls.append((messages, places))
                 return count
             if count > 1:
                 return self._put_one_by_one(messages, held_count, held_cost)
             return 0
 
-    def take(self) -> tuple[list[Message], list[Place | None]]:
+    def take(self) -> tuple[list[Message], list[Place | None] | None]:
         """
-        All messages that are here now, in the order they came, and where each is stored.
+        All messages that are here now, in the order they came, and where each is stored; None if none is.
         """
-        taken: list[Message] = []
-        stored: list[Place | None] = []
-        for _ in range(len(self._handfuls)):
-            messages, places = self._handfuls.popleft()
-            taken.extend(messages)
-            stored.extend(repeat(None, len(messages)) if places is None else places)
+        handfuls = [self._handfuls.popleft() for _ in range(len(self._handfuls))]
+        taken = [message for messages, _ in handfuls for message in messages]
         self._taken_count += len(taken)
         self._taken_cost += sum([len(message.body) for message in taken]) + MESSAGE_COST_BYTES * len(taken)
         if not taken:
             self._mend()
+        if all(places is None for _, places in handfuls):
+            return taken, None
+        stored: list[Place | None] = []
+        for messages, places in handfuls:
+            stored.extend(repeat(None, len(messages)) if places is None else places)
         return taken, stored
 
     def spilled_from(self) -> tuple[Segment, int] | None:
@@ -212,11 +221,6 @@ class Intake:
             return lost
         finally:
             self._lock.release()
-
-    def _keep(self, messages: tuple[Message, ...], places: list[Place] | None, cost: int) -> None:
-        self._put_cost += cost
-        self._put_count += len(messages)
-        self._handfuls.append((messages, places))
 
     def _spill(self, places: list[Place]) -> None:
         if self._spilled_put == self._spilled_taken:

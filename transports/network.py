@@ -37,7 +37,8 @@ _MAX_REPORT_BYTES: Final = 1024 * 1024
 _MAX_RECEIVED_BYTES: Final = 2 * 1024 * 1024
 """For one answer with its headers and chunks, of which http.client reads what the server says, even without end."""
 _SHORTEST_SECONDS: Final = 0.001
-_GZIP_LEVEL: Final = 6
+_GZIP_LEVEL: Final = 5
+"""Some 3 % larger than with 6, in about two thirds of the time."""
 _GZIP_FROM_BYTES: Final = 512
 """Below that the header of the format and the work outweigh what is saved."""
 

@@ -5,7 +5,7 @@ Throw messages away.
 from __future__ import annotations
 
 from ..core import Cause, Failed, Message, Outcome
-from .base import Ledger, Stats, Transport, checked
+from .base import NOTHING, Ledger, Stats, Transport, checked
 
 __all__ = ["NullTransport"]
 
@@ -23,7 +23,7 @@ class NullTransport(Transport):
         self._ledger.accept(len(checked(messages)))
         if not self._is_closed:
             self._ledger.drop(len(messages))
-            return Outcome()
+            return NOTHING
         outcome = Outcome(failed=tuple(Failed(message, Cause.CLOSED) for message in messages))
         self._ledger.settle(outcome)
         return outcome

@@ -5,11 +5,11 @@ A thread that does something a while after it was asked to.
 from __future__ import annotations
 
 import _thread
+import queue
 import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 
 __all__ = ["Reminder"]
 
@@ -29,7 +29,9 @@ class Reminder:
     def __init__(self, method: Callable[[], None], seconds: float) -> None:
         self._method = weakref.WeakMethod(method)
         self._seconds = seconds
-        self._wake: SimpleQueue[bool] = SimpleQueue()
+        # Both as they are now: gevent replaces them, and one of each kind would not work together.
+        self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._start = _thread.start_new_thread
         self._has_thread = False
 
     def remind(self) -> bool:
@@ -37,13 +39,17 @@ class Reminder:
         Call the method in a while; False if no thread can be started for that now.
         """
         if not self._has_thread:
-            self._has_thread = True
             try:
+                self._has_thread = True
                 # Not threading.Thread: to start one takes a lock that the interrupted code may hold.
-                _thread.start_new_thread(_wait, (self._method, self._wake, self._seconds))
+                self._start(_wait, (self._method, self._wake, self._seconds))
             except RuntimeError:
                 self._has_thread = False
                 return False
+            except BaseException:
+                # Interrupted, and nobody knows whether it runs. A second thread does no harm, none would.
+                self._has_thread = False
+                raise
         self._wake.put(True)
         return True
 
@@ -54,12 +60,13 @@ class Reminder:
         self._wake.put(False)
 
 
-def _wait(method_of: Callable[[], Callable[[], None] | None], wake: SimpleQueue[bool], seconds: float) -> None:
+def _wait(method_of: Callable[[], Callable[[], None] | None], wake: queue.SimpleQueue[bool], seconds: float) -> None:
     while wake.get():
         end = time.monotonic() + seconds
-        with suppress(Empty):
+        with suppress(queue.Empty):
             while (left := end - time.monotonic()) > 0:
                 if not wake.get(timeout=left):
+                    wake.put(False)
                     return
         method = method_of()
         if method is None:
@@ -68,3 +75,5 @@ def _wait(method_of: Callable[[], Callable[[], None] | None], wake: SimpleQueue[
         with suppress(Exception):
             method()
         del method
+    # For another thread, if there is one.
+    wake.put(False)

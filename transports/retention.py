@@ -60,12 +60,7 @@ class Retention:
         if time.monotonic() < self._full_until:
             return 0
         # Who holds the lock may be waiting for the one that appends: rather make room a little later.
-        if not self._shelf.lock.acquire(timeout=_LOCK_SECONDS):
-            return needed
-        try:
-            room = self._make_room(needed)
-        finally:
-            self._shelf.lock.release()
+        room = self._shelf.hold_for(_LOCK_SECONDS, lambda is_held: self._make_room(needed) if is_held else needed)
         if room < needed:
             self._full_until = time.monotonic() + _LOOK_AGAIN_SECONDS
         return room

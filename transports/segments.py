@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, TypeVar, get_args
 
 from attrs import frozen
 
@@ -51,6 +51,7 @@ __all__ = [
 Section: TypeAlias = Literal["held", "unknown", "rejected"]
 """What is kept: messages to be delivered, those that were perhaps applied, those that the server will never take."""
 
+_T = TypeVar("_T")
 _NUMBER_DIGITS: Final = 16
 _WRITER_DIGITS: Final = 8
 _STEM: Final = _NUMBER_DIGITS + 1 + _WRITER_DIGITS
@@ -185,6 +186,20 @@ class Shelf:
             self.dropped[reason] += count
             if own:
                 self.dropped_own += count
+
+    def hold_for(self, seconds: float, do: Callable[[bool], _T]) -> _T:
+        """
+        Call *do* with the lock if it can be had in so many seconds, and tell it whether that is so.
+        """
+        try:
+            return do(self.lock.acquire(timeout=seconds))
+        finally:
+            # Whether it was taken is not asked of a variable: a signal handler may raise before there is one. Nor is
+            # this left to a context manager written in Python, which could be interrupted before it gives it back.
+            try:  # noqa: SIM105
+                self.lock.release()
+            except RuntimeError:
+                pass  # Somebody else has it.
 
     def header(self, name: str) -> Header | None:
         """
@@ -341,10 +356,11 @@ class Segment:
                 self._load(file)
             size = self._disk.size(file)
             self._must_begin_line = size > 0 and self._disk.read(file, 1, size - 1) != b"\n"
-        except OSError:
+            self._acks = file
+        except BaseException:
+            # Whatever it was, a lock that nobody knows of would keep everybody out, this one too.
             self._disk.free(file)
             raise
-        self._acks = file
         return True
 
     def settle(self, ranges: list[tuple[int, int]]) -> None:
@@ -501,8 +517,9 @@ class Segment:
 
     def _write_all_again(self) -> None:
         assert self._acks is not None
-        self._lockers.append(self._acks)
-        self._acks = self._disk.open_file(self._acks_name, for_writing=True)
+        file = self._disk.open_file(self._acks_name, for_writing=True)
+        # The lock is that of the old one.
+        self._lockers, self._acks = [*self._lockers, self._acks], file
         self._must_begin_line = True
         everything = mark_line(Mark("settled", tuple(self._done)))
         if self._intents:

@@ -190,7 +190,8 @@ class Spool:
                 segment.abandon()
             self._shelf.segments.clear()
             self._adoption.release()
-            self._disk.close()
+            # With what an interruption left open.
+            self._disk.free_all()
 
     def after_fork_in_child(self) -> None:
         """

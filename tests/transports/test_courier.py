@@ -48,6 +48,7 @@ class Post:
             resends=False,
             listener=None,
             aside=self.aside,
+            at_end=lambda: None,
         )
 
     def _post(self, request: Request, seconds: float) -> Answer:

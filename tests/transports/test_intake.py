@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from worlds import PROJECT, event, events, update
 
+from mixwire.core import BatchLimits
 from mixwire.transports.intake import Intake, Room
 from mixwire.transports.spool import Spool, SpoolError
 
@@ -22,10 +23,12 @@ def test_messages_are_taken_in_the_order_they_came() -> None:
     assert intake.put(events(3), 0, 0) == 3
     assert intake.put(events(2, start=3), 0, 0) == 2
     assert (intake.count, intake.cost_bytes, intake.accepted) == (5, 5 * COST, 5)
-    assert intake.batch_bytes == 5 * (len(event(0).body) + 1)
-    assert intake.take() == (list(events(5)), [None] * 5)
+    size = 5 * (len(event(0).body) + 1)
+    assert intake.fills(BatchLimits(max_bytes=size))
+    assert not intake.fills(BatchLimits(max_bytes=size + 1))
+    assert intake.take() == (list(events(5)), None)
     assert (intake.count, intake.cost_bytes, intake.accepted) == (0, 0, 5)
-    assert intake.take() == ([], [])
+    assert intake.take() == ([], None)
 
 
 def test_nothing_is_put_when_nothing_comes() -> None:
@@ -108,7 +111,7 @@ def test_the_delivering_side_never_waits_for_a_caller() -> None:
         )
         other.start()
         other.join(5.0)
-    assert results == [False, 0, ([event(0)], [None])]
+    assert results == [False, 0, ([event(0)], None)]
 
 
 def test_row_42_a_spool_in_trouble_leaves_memory(tmp_path: Path) -> None:
@@ -117,7 +120,7 @@ def test_row_42_a_spool_in_trouble_leaves_memory(tmp_path: Path) -> None:
     intake = Intake(Room(max_messages=2, max_bytes=1 << 20), spool, spills=True)
     assert intake.put(events(3), 0, 0) == 2
     assert isinstance(intake.trouble, SpoolError)
-    assert intake.take() == (list(events(2)), [None, None])
+    assert intake.take() == (list(events(2)), None)
 
 
 def test_row_61_a_count_without_its_message_is_corrected() -> None:

@@ -26,7 +26,7 @@ def scene(namespaces: str, program: str, *arguments: object) -> Any:  # Any: JSO
     """
     played = subprocess.run(
         ["unshare", namespaces, sys.executable, str(HERE / "programs" / program), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(HERE), os.environ.get("PYTHONPATH", "")))},
         capture_output=True,
         text=True,
         timeout=PATIENCE,

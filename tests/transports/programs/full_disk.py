@@ -75,7 +75,9 @@ def is_drained(directory: Path) -> dict[str, object]:
     found = [each.message for each in drain(drainer)]
     room, _ = filled(spool, 1000)
     spool.close()
-    rest = [each.message for each in drain(drainer)]
+    drainer.close()
+    another = Spool(path)
+    rest = [each.message for each in drain(another)]
     return {
         "trouble": trouble,
         "is_as_accepted": found + rest == accepted + room,

@@ -32,7 +32,7 @@ DISTURBED: Final = 40
 """The number of the call that strace disturbs; no course makes so many of one kind."""
 PATIENCE_SECONDS: Final = 10
 PR_SET_PTRACER: Final = 0x59616D61
-UNREPEATABLE_FROM: Final = 100
+UNREPEATABLE: Final = range(100, 200)
 NO_FILE: Final = 1_000_000
 BEFORE: Final = "before"
 
@@ -51,7 +51,7 @@ IDLE: Final[dict[str, Callable[[], object]]] = {
 
 
 def message(number: int) -> Message:
-    return event(number) if number < UNREPEATABLE_FROM else addition(number)
+    return addition(number) if number in UNREPEATABLE else event(number)
 
 
 def number_of(stored: Message) -> int:
