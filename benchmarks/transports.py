@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import mixpanel
@@ -275,6 +276,25 @@ def hand_over(port: int, folder: str, title: str, count: int = 20_000) -> None:
         print(f"{name:<20}{p50:>9.1f}{p99:>9.1f}{times[-1] / 1_000:>9.0f}")
 
 
+def deadlines(seconds: float = 0.5) -> None:
+    """
+    How much longer than allowed `flush` and `close` take while a server accepts connections and never answers.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = int(mute.getsockname()[1])
+        for name, background in (("threads", True), ("no threads", False)):
+            client = Ours(port, partial(BufferedTransport, background=background))
+            for user, properties in make_events(100):
+                client.track(user, properties)
+            over: list[float] = []
+            for end in (client.transport.flush, client.transport.close):
+                begin = time.perf_counter()
+                end(seconds)
+                over.append(time.perf_counter() - begin - seconds)
+            print(f"mute server, {name}: flush {over[0] * 1000:+.0f} ms, close {over[1] * 1000:+.0f} ms", end="; ")
+    print("at most +250 ms")
+
+
 def resident_mib() -> float:
     """
     The most that this process ever had in memory.
@@ -299,7 +319,7 @@ def memory() -> None:
     grown = resident_mib() - before
     stats = client.transport.stats()
     client.transport.close(0.0)
-    print(f"\nno server: {stats.accepted:,} events, {stats.held:,} held, {stats.dropped:,} dropped,", end=" ")
+    print(f"no server: {stats.accepted:,} events, {stats.held:,} held, {stats.dropped:,} dropped,", end=" ")
     print(f"the process grew by {grown:.0f} MiB; the budget is {budget >> 20} MiB, at most 16 more are allowed")
 
 
@@ -310,6 +330,8 @@ def main() -> None:
             throughput(server, folder)
             hand_over(server.port, folder, "under load")
             hand_over(unused_port(), f"{folder}/dead", "dead server")
+        print()
+        deadlines()
         subprocess.run([sys.executable, __file__, "memory"], check=True)
     finally:
         server.stop()

@@ -99,7 +99,9 @@ class Disk:
         """
         opened, self._directory = self._directory, None
         if opened is not None:
-            os.close(opened)
+            # The descriptor is gone even if that fails.
+            with suppress(OSError):
+                os.close(opened)
 
     def names(self) -> Iterator[tuple[str, bool]]:
         """
@@ -119,8 +121,14 @@ class Disk:
             _FILE_MODE,
             dir_fd=self._opened(),
         )
-        # The umask of the process has no say in this.
-        os.fchmod(opened, _FILE_MODE)
+        try:
+            # The umask of the process has no say in this.
+            os.fchmod(opened, _FILE_MODE)
+        except BaseException:
+            os.close(opened)
+            with suppress(OSError):
+                self.unlink(name)
+            raise
         self._files.add(opened)
         return opened
 

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from ..core import Message
@@ -234,7 +235,8 @@ class Journal:
                 with suppress(OSError):
                     if self._disk.size(log.file) == log.size + len(data):
                         log.account(entry)
-                        self._appended += 1
+            if not log.is_torn:
+                self._appended += 1
             raise
         self._appended += 1
         if not self._is_due and self._mode == "interval":
@@ -316,17 +318,17 @@ class Journal:
                 failures = 0
                 while self._synced < self._wanted:
                     failed = self._sync_once()
-                    if failed:
+                    if failed is not None:
                         failures += 1
-                        self._alone(lambda failed=failed, is_last=failures > 1: self._leave(failed, is_last=is_last))
+                        self._alone(partial(self._leave, failed, is_last=failures > 1))
         finally:
             self._waiting.discard(thread)
         if number in self._failed:
             raise SpoolError("disk failed")
 
-    def _sync_once(self) -> list[Log]:
+    def _sync_once(self) -> list[Log] | None:
         """
-        Make durable what there is; if that fails, what cannot be trusted any more.
+        Make durable what there is. If that fails, the logs that cannot be trusted any more, of which there may be none.
         """
         snapshot, number, begun = self._alone(
             lambda: ([(log, len(log.tail), log.size) for log in self._logs.open()], self._appended, self._logs.begun)
@@ -351,7 +353,7 @@ class Journal:
         self._alone(lambda: self._synced_up_to(snapshot, number))
         with self._shelf.lock:
             self._logs.end_done()
-        return []
+        return None
 
     def _synced_up_to(self, snapshot: list[tuple[Log, int, int]], number: int) -> None:
         if any(log.is_closed for log, _, _ in snapshot):
@@ -369,13 +371,14 @@ class Journal:
                 self._logs.move([log for log in self._logs.open() if log in logs])
                 return
         self._fail()
-        self._failed = range(self._synced + 1, self._appended + 1)
-        self._synced = self._appended
 
     def _fail(self) -> None:
         self._failed_until = time.monotonic() + _FAILED_SECONDS
         # Without the lock of the shelf if need be.
         self._shelf.hold_for(_SHORT_SECONDS, lambda _: self._logs.give_up(cuts=self._mode == "always"))
+        # Nobody will sync what stands in the files that were left.
+        if self._synced < self._appended:
+            self._failed, self._synced = range(self._synced + 1, self._appended + 1), self._appended
         logging.getLogger(_LOGGER).warning("the disk of the spool failed; trying again in 60 seconds")
 
     def _alone(self, do: Callable[[], _T]) -> _T:

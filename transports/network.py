@@ -114,12 +114,14 @@ class Network:
         if request.authorization is not None:
             headers["Authorization"] = request.authorization
         pieces = _Pieces(body)
-        url = parse_url(request.url)
+        # Made by `to_request` from a checked server, so there is nothing to find out by parsing.
+        path_at = request.url.index("/", request.url.index("://") + 3)
+        origin = request.url[:path_at]
         # A kept connection may be closed by the server at the moment of its reuse, which leaves in doubt whether the
         # request arrived. What may not be repeated must not run that risk.
-        pool = self._pool(f"{url.scheme}://{url.netloc}") if request.repeatable else self._new_pool(str(url))
+        pool = self._pool(origin) if request.repeatable else self._new_pool(origin)
         try:
-            return self._post(pool, url.request_uri, headers, pieces, deadline)
+            return self._post(pool, request.url[path_at:], headers, pieces, deadline)
         except _WEATHER as error:
             return _no_response(error, pieces)
         finally:
@@ -302,7 +304,20 @@ class _Answer(http.client.HTTPResponse):
 class _Connection(HTTPConnection):
     response_class = _Answer
 
+    _head: bytes | None = None
+    _holds_head = False
+
+    def endheaders(self, *arguments: Any, **options: Any) -> None:  # Any: passed on as they are
+        # Held until the first piece of the body, which always comes: one packet instead of two.
+        self._holds_head = True
+        super().endheaders(*arguments, **options)
+
     def send(self, data: Any) -> None:  # Any: passed on as it is
+        if self._holds_head:
+            self._head, self._holds_head = data, False
+            return
+        if self._head is not None:
+            data, self._head = self._head + data, None
         if self.sock is not None:
             _allow(self.sock, _deadlines[threading.get_ident()])
         super().send(data)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Literal, TypeAlias, TypeVar, get_args
 
@@ -23,17 +23,16 @@ from ..core.frames import (
     MAX_LINE_BYTES,
     Footing,
     Header,
-    Mark,
     MarkKind,
     Scan,
     first_line,
-    mark_line,
-    read_mark,
     read_message,
     scan,
 )
+from .acks import Acks
 from .disk import Disk
-from .ranges import Ranges, merged
+from .ranges import merged
+from .trouble import trouble_of
 
 __all__ = [
     "Chunk",
@@ -43,7 +42,6 @@ __all__ = [
     "Shelf",
     "Stored",
     "is_header_damaged",
-    "lines_of",
     "name_of",
     "number_of",
 ]
@@ -231,21 +229,12 @@ class Segment:
         self.is_own = name[_NUMBER_DIGITS + 1 : _STEM] == shelf.writer
         self._shelf = shelf
         self._disk = shelf.disk
-        self._acks_name = f"{name}-acks"
+        self._acks = Acks(shelf.disk, f"{name}-acks")
         self._file: int | None = None
-        self._acks: int | None = None
-        self._lockers: list[int] = []
         self.is_pinned = False
         self.is_adopted = False
         self.settled_count = 0
-        self._is_loaded = False
-        self._is_entry_durable = True
-        self._must_begin_line = False
-        self._is_behind = False
         self._is_gone = False
-        self._done = Ranges()
-        self._intents: dict[int, int] = {}
-        self._interrupted: frozenset[int] = frozenset()
         self._footing = (0, Footing.FIRM)
         self._has_writer = True
         self._end: int | None = None
@@ -263,7 +252,7 @@ class Segment:
         with self._shelf.lock:
             with suppress(OSError):
                 self.hold()
-            return self._interrupted
+            return self._acks.interrupted
 
     def read(self, start: int, max_bytes: int) -> Chunk:
         """
@@ -284,14 +273,14 @@ class Segment:
         damaged = found.damaged - is_header_damaged(found)
         stored: list[Stored] = []
         with self._shelf.lock:
-            is_new = not found.damage or not self._done.covers(*found.damage[0])
+            is_new = not found.damage or not self._acks.done.covers(*found.damage[0])
             for first, last in found.damage:
-                self._done.add(first, last)
+                self._acks.done.add(first, last)
             for line, message in read:
-                if self._done.covers(line.start, line.end):
+                if self._acks.done.covers(line.start, line.end):
                     continue
                 if message is None:
-                    self._done.add(line.start, line.end)
+                    self._acks.done.add(line.start, line.end)
                     damaged += line.start > 0
                     continue
                 place = Place(self, line.start, line.end)
@@ -315,12 +304,9 @@ class Segment:
         """
         This spool is about to write the segment, and holds its acks if it is to deliver it.
         """
-        self._is_loaded = True
-        self._is_entry_durable = False
-        self._done.add(0, header_bytes)
-        if acks is not None:
-            self._acks = acks
-            self.is_pinned = True
+        self._acks.begin(acks)
+        self._acks.done.add(0, header_bytes)
+        self.is_pinned = acks is not None
 
     def ended(self, size: int | None) -> None:
         """
@@ -334,46 +320,24 @@ class Segment:
         """
         Open the acks and take their lock; False if somebody else delivers the segment.
         """
-        if self._acks is not None:
+        if self._acks.is_held:
             return True
         if self._is_gone:
             raise FileNotFoundError
-        segment = self._opened()
-        file, is_made = self._disk.open_or_create(self._acks_name)
-        try:
-            # Whoever removes acks holds their lock: these may have been removed before it was taken here.
-            if not self._disk.lock(file) or not self._disk.is_linked(file):
-                self._disk.free(file)
-                return False
-            if not self._disk.is_linked(segment):
-                self._is_gone = True
-                if is_made:
-                    self._disk.unlink(self._acks_name)
-                raise FileNotFoundError
-            if is_made:
-                self._is_entry_durable = False
-            if not self._is_loaded:
-                self._load(file)
-            size = self._disk.size(file)
-            self._must_begin_line = size > 0 and self._disk.read(file, 1, size - 1) != b"\n"
-            self._acks = file
-        except BaseException:
-            # Whatever it was, a lock that nobody knows of would keep everybody out, this one too.
-            self._disk.free(file)
-            raise
-        return True
+        file = self._opened()
+
+        def is_there() -> bool:
+            self._is_gone = not self._disk.is_linked(file)
+            return not self._is_gone
+
+        return self._acks.hold(is_there)
 
     def settle(self, ranges: list[tuple[int, int]]) -> None:
         """
         The messages in these ranges are done with.
         """
         ranges = merged(ranges)
-        for start, end in ranges:
-            self._done.add(start, end)
-        if self._intents or self._interrupted:
-            self._intents = {start: end for start, end in self._intents.items() if not self._done.covers(start, end)}
-            left = [start for start in self._interrupted if not self._done.covers(start, start + 1)]
-            self._interrupted = frozenset(left)
+        self._acks.forget(ranges)
         self._write_settled(ranges)
         self._finish()
 
@@ -383,27 +347,22 @@ class Segment:
         """
         if not self.hold():
             return False
-        self._write_marks(mark_line(Mark(kind, tuple(ranges))))
-        for start, end in ranges:
-            if kind == "intended":
-                self._intents[start] = end
-            else:
-                self._intents.pop(start, None)
+        self._acks.mark(kind, ranges)
         if durably:
-            self._sync_marks()
+            self._acks.sync_marks()
         return True
 
     def is_settled(self, start: int, end: int) -> bool:
         """
         Whether a message is done with.
         """
-        return self._done.covers(start, end)
+        return self._acks.done.covers(start, end)
 
     def is_intended(self, start: int) -> bool:
         """
         Whether a message may be on its way.
         """
-        return start in self._intents
+        return start in self._acks.intents
 
     def drop(self, reason: str) -> bool:
         """
@@ -432,7 +391,7 @@ class Segment:
         """
         self._free_file()
         if not self.is_pinned:
-            self._free_acks()
+            self._acks.free()
 
     def abandon(self) -> None:
         """
@@ -470,83 +429,40 @@ class Segment:
             self._has_writer = False
         return not self._has_writer
 
-    def _load(self, file: int) -> None:
-        for line in lines_of(self._disk, file):
-            mark = read_mark(line)
-            if mark is None:
-                continue
-            for start, end in mark.ranges:
-                if mark.kind == "settled":
-                    self._done.add(start, end)
-                elif mark.kind == "intended":
-                    self._intents[start] = end
-                else:
-                    self._intents.pop(start, None)
-        self._intents = {start: end for start, end in self._intents.items() if not self._done.covers(start, end)}
-        self._interrupted = frozenset(self._intents)
-        self._is_loaded = True
-
-    def _write_settled(self, ranges: Sequence[tuple[int, int]]) -> None:
-        # What cannot be written now is written with what comes next; at worst it is delivered once more.
-        was_behind, self._is_behind = self._is_behind, True
-        with suppress(OSError):
-            if self.hold():
-                self._write_marks(mark_line(Mark("settled", tuple(self._done if was_behind else ranges))))
-                self._is_behind = False
-
-    def _write_marks(self, lines: bytes) -> None:
-        assert self._acks is not None
-        rest = b"\n" + lines if self._must_begin_line else lines
-        # Until all is written a line may be torn, and the next one has to begin behind a newline.
-        self._must_begin_line = True
-        while rest:
-            taken = self._disk.write(self._acks, rest)
-            rest = rest[taken:]
-        self._must_begin_line = False
-
-    def _sync_marks(self) -> None:
-        assert self._acks is not None
-        try:
-            self._disk.sync(self._acks)
-        except OSError:
-            # The kernel may have dropped what it could not write, and would say at the next try that all is well.
-            self._write_all_again()
-        if not self._is_entry_durable:
-            self._disk.sync_directory()
-            self._is_entry_durable = True
-
-    def _write_all_again(self) -> None:
-        assert self._acks is not None
-        file = self._disk.open_file(self._acks_name, for_writing=True)
-        # The lock is that of the old one.
-        self._lockers, self._acks = [*self._lockers, self._acks], file
-        self._must_begin_line = True
-        everything = mark_line(Mark("settled", tuple(self._done)))
-        if self._intents:
-            everything += mark_line(Mark("intended", tuple(self._intents.items())))
-        self._write_marks(everything)
-        self._disk.sync(self._acks)
-        self._is_behind = False
-
     def _finish(self) -> None:
-        if self._end is None or self._is_gone or not self._done.covers(0, self._end):
+        if self._end is None or self._is_gone or not self._acks.done.covers(0, self._end):
             return
         with suppress(OSError):
             if self.hold() and self._is_closed() and (self.is_pinned or self._disk.size(self._opened()) <= self._end):
-                if self._is_behind:
-                    self._write_settled(())
-                if not self._is_behind:
-                    self._sync_marks()
-                    self._remove()
+                try:
+                    if self._acks.is_behind:
+                        self._acks.mark("settled", tuple(self._acks.done))
+                        self._acks.is_behind = False
+                    self._acks.sync_marks()
+                except OSError as error:
+                    # A disk that this segment helped to fill takes no acks before it is removed. That all of it is done
+                    # is then told by its absence.
+                    if trouble_of(error) != "disk full":
+                        raise
+                self._remove()
+
+    def _write_settled(self, ranges: Sequence[tuple[int, int]]) -> None:
+        # What cannot be written now is written with what comes next; at worst it is delivered once more.
+        was_behind, self._acks.is_behind = self._acks.is_behind, True
+        with suppress(OSError):
+            if self.hold():
+                self._acks.mark("settled", tuple(self._acks.done) if was_behind else ranges)
+                self._acks.is_behind = False
 
     def _remove(self) -> None:
         self._disk.unlink(self.name)
         self._is_gone = True
-        # If only the second of the two reached the disk, the messages would come back as if nothing had become of them.
-        self._disk.sync_directory()
         self._shelf.forget(self)
-        with suppress(FileNotFoundError):
-            self._disk.unlink(self._acks_name)
+        # If only the second of the two reached the disk, the messages would come back as if nothing had become of them.
+        # Acks that stay are removed by whoever adopts next.
+        with suppress(OSError):
+            self._disk.sync_directory()
+            self._acks.unlink()
         self.abandon()
 
     def _free_file(self) -> None:
@@ -556,29 +472,9 @@ class Segment:
                 self._has_writer = True
             self._disk.free(file)
 
-    def _free_acks(self) -> None:
-        file, self._acks = self._acks, None
-        for each in (*self._lockers, *(() if file is None else (file,))):
-            self._disk.free(each)
-        self._lockers.clear()
-
 
 def is_header_damaged(found: Scan) -> bool:
     """
     Whether what is damaged first is the header of a file of messages, which is no message.
     """
     return bool(found.damage and found.lines) and found.damage[0][0] == 0
-
-
-def lines_of(disk: Disk, file: int) -> Iterator[bytes]:
-    """
-    The lines of a file, in bounded memory.
-    """
-    at, footing = 0, Footing.FIRM
-    while window := disk.read(file, _WINDOW_BYTES + MAX_LINE_BYTES, at):
-        found = scan(window, base=at, footing=footing)
-        for line in found.lines:
-            yield line.content
-        if found.next == at:
-            return
-        at, footing = found.next, found.footing

@@ -13,9 +13,10 @@ from attrs import frozen
 
 from ..core import Endpoint, Message
 from ..core.frames import FORMAT_VERSION, Footing, Header, Note, first_line, read_mark, read_message, scan
+from .acks import lines_of
 from .disk import Disk
 from .ranges import Ranges
-from .segments import Section, is_header_damaged, lines_of, number_of
+from .segments import Section, is_header_damaged, number_of
 
 __all__ = ["Kept", "State", "Survey", "kept", "survey"]
 

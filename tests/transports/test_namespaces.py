@@ -116,7 +116,6 @@ def test_row_42_a_full_disk_takes_no_more_and_is_used_again_when_there_is_room(t
     assert said["dropped"] == {}
 
 
-@pytest.mark.xfail(reason="acks that cannot be written keep their segments for ever", strict=True)
 def test_row_42_a_spool_that_filled_the_disk_is_drained_and_makes_room(tmp_path: Path) -> None:
     said = scene("-rm", "full_disk.py", "is_drained", tmp_path)
     assert said["trouble"] == "disk full"

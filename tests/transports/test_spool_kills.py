@@ -421,7 +421,6 @@ def test_row_45_interrupted_calls_are_repeated(root: Path, course: str) -> None:
         check(trial)
 
 
-@pytest.mark.xfail(reason="Disk.close raises what closing the directory raises", strict=True)
 @courses("adopt")
 def test_row_45_a_descriptor_that_cannot_be_closed_troubles_nobody(root: Path, course: str) -> None:
     for _, trial in failing(course, root, close="error=EIO"):

@@ -20,8 +20,8 @@ from mixwire.transports.spool import Place, Segment, Spool, SpoolError
 SYNCS = [
     ("sync", "_sync_once"),
     ("sync_directory", "_sync_once"),
-    ("sync", "_sync_marks"),
-    ("sync_directory", "_sync_marks"),
+    ("sync", "sync_marks"),
+    ("sync_directory", "sync_marks"),
     ("sync", "_write_all_again"),
     ("sync_directory", "_remove"),
 ]
