@@ -191,8 +191,10 @@ class Journal:
         self.stop()
         with self._sync_lock, self._lock:
             self._is_closed = True
-            with self._shelf.lock:
-                self._logs.end_all()
+            self._logs.put_all_away()
+        # Without the others: who holds this lock may have been interrupted by a signal handler that waits for them.
+        with self._shelf.lock:
+            self._logs.end_done()
 
     def stop(self) -> None:
         """
@@ -330,9 +332,7 @@ class Journal:
         """
         Make durable what there is. If that fails, the logs that cannot be trusted any more, of which there may be none.
         """
-        snapshot, number, begun = self._alone(
-            lambda: ([(log, len(log.tail), log.size) for log in self._logs.open()], self._appended, self._logs.begun)
-        )
+        snapshot, number, begun = self._alone(self._snapshot)
         # Here appending goes on.
         try:
             for log, _, size in snapshot:
@@ -351,9 +351,12 @@ class Journal:
                 log.is_doubtful = True
             return [log for log, _, _ in snapshot]
         self._alone(lambda: self._synced_up_to(snapshot, number))
-        with self._shelf.lock:
-            self._logs.end_done()
+        self._logs.end_done_soon()
         return None
+
+    def _snapshot(self) -> tuple[list[tuple[Log, int, int]], int, int]:
+        logs = [(log, len(log.tail), log.size) for log in self._logs.open()]
+        return logs, self._appended, self._logs.begun
 
     def _synced_up_to(self, snapshot: list[tuple[Log, int, int]], number: int) -> None:
         if any(log.is_closed for log, _, _ in snapshot):

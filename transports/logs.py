@@ -224,12 +224,19 @@ class Logs:
             self._end(self._done[0], None if self._done[0].is_torn else self._done[0].size)
             del self._done[0]
 
-    def end_all(self) -> None:
+    def end_done_soon(self) -> None:
         """
-        Close all.
+        Close them now, or another time: who holds the lock of the shelf may have been interrupted by a signal handler
+        that waits for the one who is here.
+        """
+        if self._done:
+            self._shelf.hold_for(_SHORT_SECONDS, lambda is_held: self.end_done() if is_held else None)
+
+    def put_all_away(self) -> None:
+        """
+        Nothing more is written: all need only be closed.
         """
         self._done, self.retired, self.current = [*self._done, *self.open()], [], None
-        self.end_done()
 
     def give_up(self, *, cuts: bool) -> None:
         """
@@ -313,8 +320,7 @@ class Logs:
         self.retired, self.current = [*self.retired, log], None
         if not self._waits:
             self._done, self.retired = [*self._done, *self.retired], []
-            # Who holds the lock of the shelf may be waiting for the one of appending: then it is done another time.
-            self._shelf.hold_for(_SHORT_SECONDS, lambda is_held: self.end_done() if is_held else None)
+            self.end_done_soon()
 
     def _move(self, log: Log) -> None:
         old, is_linked = log.segment, True

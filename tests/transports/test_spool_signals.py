@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import combinations, count
 from pathlib import Path
@@ -24,12 +25,12 @@ from spool_kit import EVENTS, addition, drain, event, files, messages
 
 import mixwire.transports.spool
 from mixwire.core import Message
-from mixwire.transports.spool import Place, Segment, Spool, Sync
+from mixwire.transports.spool import Place, Segment, Spool, SpoolError, Sync
 
 # What is interrupted between making an iterator of the system's and its `with` says that it was not closed.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-GUARD_SECONDS = 5.0
+GUARD_SECONDS = 20.0
 ROOM = str(Path(mixwire.transports.spool.__file__).parent)
 
 
@@ -292,6 +293,31 @@ def test_row_62_two_signal_handlers_within_one_append_store_their_messages_once(
         again.close()
         assert len(found) == len(set(found))
         assert {EVENTS[0], *sent} <= set(found) <= {*EVENTS[:2], *sent}
+
+
+@pytest.mark.parametrize("what", ["append", "close"])
+def test_row_62_a_signal_handler_within_settle_does_not_wait_for_who_waits_for_settle(what: str) -> None:
+    storage = Storage()
+    # Each message fills a segment, which is closed when it is durable.
+    spool = Spool("/d", disk=FakeDisk(storage), delivers=True, sync="always", max_segment_bytes=1)
+    places = spool.append(EVENTS[:1])
+    others: list[threading.Thread] = []
+
+    def interrupted(operation: str, name: str, _: int) -> None:
+        if operation == "write" and name.endswith("-acks") and not others:
+            do = spool.close if what == "close" else partial(spool.append, EVENTS[1:2])
+            others.append(threading.Thread(target=do, daemon=True))
+            others[0].start()
+            # Until it waits for the lock that is held here, or is done without.
+            others[0].join(0.2)
+            with suppress(SpoolError):
+                spool.append(EVENTS[2:3])
+
+    storage.fail = interrupted
+    elsewhere(lambda: spool.settle(places))
+    others[0].join(GUARD_SECONDS)
+    assert not others[0].is_alive()
+    elsewhere(spool.close)
 
 
 def test_row_61_a_real_signal_at_random_moments_leaves_no_lock_behind(tmp_path: Path) -> None:
