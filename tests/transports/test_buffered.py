@@ -1092,7 +1092,7 @@ def test_what_cannot_be_kept_elsewhere_stays_where_it_is(
     def failing(disk: Disk, file: int, data: bytes) -> int:
         if full and b"reason" in bytes(data):
             raise OSError(errno.ENOSPC, "full")
-        return write(disk, file, data)
+        return write(file, data)
 
     monkeypatch.setattr(Disk, "write", failing)
     full = True
@@ -1113,7 +1113,7 @@ def test_row_42_a_full_disk_leaves_memory_and_the_spool_resumes(
     def failing(disk: Disk, file: int, data: bytes) -> int:
         if is_full:
             raise OSError(errno.ENOSPC, "full")
-        return write(disk, file, data)
+        return write(file, data)
 
     monkeypatch.setattr(Disk, "write", failing)
     world = World()
@@ -1148,7 +1148,7 @@ def test_row_41_an_addition_whose_intent_cannot_be_recorded_is_not_sent(
     def failing(disk: Disk, file: int, data: bytes) -> int:
         if is_full and b"intended" in bytes(data):
             raise OSError(errno.ENOSPC, "full")
-        return write(disk, file, data)
+        return write(file, data)
 
     monkeypatch.setattr(Disk, "write", failing)
     world = World()

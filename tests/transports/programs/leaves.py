@@ -15,18 +15,24 @@ import paper
 _, path, server, state, spool = sys.argv
 
 
+def say(line: str) -> None:
+    # In one piece: several threads do.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def hang(_request: object) -> object:
     time.sleep(60.0)
     return paper.DOWN
 
 
 def refuse(*_: object, **__: object) -> None:
-    print("a thread is started", flush=True)
+    say("a thread is started")
     raise RuntimeError("can't start new thread")
 
 
 def nothing_starts() -> None:
-    print("exit", flush=True)
+    say("exit")
     threading.Thread.start = refuse  # type: ignore[method-assign]
     _thread.start_new_thread = refuse  # type: ignore[assignment]
 
@@ -39,7 +45,7 @@ buffered = paper.transport(
     post,
     exit_seconds=0.5,
     flush_after_seconds=3600.0,
-    on_outcome=lambda outcome: print("heard", len(outcome), flush=True),
+    on_outcome=lambda outcome: say(f"heard {len(outcome)}"),
     **({"spool": spool} if spool else {}),
 )
 if state == "none":
