@@ -201,7 +201,7 @@ def clients(port: int, folder: str) -> dict[str, tuple[Callable[[], Client], int
         "official sync": (lambda: Official(port, buffered=False), 1_000),
         "official buffered": (lambda: Official(port, buffered=True), 20_000),
         "sync": (lambda: Ours(port, SyncTransport), 3_000),
-        "buffered": (lambda: Ours(port, BufferedTransport), 100_000),
+        "buffered": (lambda: Ours(port, partial(BufferedTransport, when_full="block", block_seconds=60.0)), 100_000),
         "buffered, spool": (lambda: Ours(port, lambda p: BufferedTransport(p, spool=f"{folder}/spool")), 40_000),
     }
 
@@ -250,7 +250,7 @@ def floor(port: int, count: int = 60_000) -> float:
 
 def hand_over(port: int, folder: str, title: str, count: int = 20_000) -> None:
     """
-    How long one call takes while 20,000 events a second are handed over in bursts of 100.
+    How long one call takes while 20,000 events a second are handed over in bursts of 200.
     """
     print(f"\n{title:<20}{'p50':>9}{'p99':>9}{'max':>9}  microseconds for one event, built and handed over")
     for name, (make, _) in clients(port, folder).items():
@@ -261,7 +261,7 @@ def hand_over(port: int, folder: str, title: str, count: int = 20_000) -> None:
         gc.collect()
         begin = time.perf_counter()
         for index, (user, properties) in enumerate(events):
-            if index % 100 == 0:
+            if index % 200 == 0:
                 time.sleep(max(begin + index / 20_000 - time.perf_counter(), 0.0))
             before = time.perf_counter_ns()
             client.track(user, properties)
