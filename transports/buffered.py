@@ -5,7 +5,6 @@ Hold messages and deliver them in the background.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import math
 import os
 import random
@@ -443,8 +442,11 @@ class BufferedTransport(Transport):
         finally:
             if courier.driver == me:
                 courier.driver = None
-            with contextlib.suppress(RuntimeError):  # somebody else has it
+            # Not with `suppress`, which is written in Python and could be interrupted before the lock is given back.
+            try:  # noqa: SIM105
                 self._driving.release()
+            except RuntimeError:
+                pass  # Somebody else has it.
         self._tell()
 
     def _tell(self) -> None:
