@@ -218,7 +218,7 @@ def test_row_60_what_was_under_way_and_must_not_be_sent_twice_is_unknown_after_a
 
 
 @pytest.mark.parametrize("mode", ["threads", "spool", "no threads"])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.soak)])
 def test_row_61_an_interrupt_at_any_moment_leaves_each_message_accepted_once_or_not_at_all(
     paper: Path, mode: str, seed: int
 ) -> None:
