@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..core import InvalidValue, Project, Rejected
 from .reports import Reporter
+from .spool import Note, Spool, SpoolError
 
 __all__ = ["DeadLetters"]
 
@@ -27,26 +28,21 @@ class DeadLetters:
     """
 
     def __init__(self, directory: str | Path, project: Project, reporter: Reporter) -> None:
-        # Only who asks for it pays for loading the spool.
-        from .spool import Note, Spool, SpoolError
-
         try:
             # They are few, and nobody sends them again: each is safe before the next.
             self._spool = Spool(directory, section="rejected", sync="always", project=project)
         except InvalidValue as fault:
             raise fault.at("dead_letters") from None
-        self._note = Note
-        self._weather = SpoolError
         self._reporter = reporter
 
     def keep(self, rejected: Sequence[Rejected]) -> bool:
         """
         Write them down, all or none, and say whether that was possible.
         """
-        notes = [self._note(reason=each.reason, field=each.field) for each in rejected]
+        notes = [Note(reason=each.reason, field=each.field) for each in rejected]
         try:
             self._spool.append([each.message for each in rejected], notes)
-        except self._weather as error:
+        except SpoolError as error:
             self._reporter.tell("rejected messages could not be kept", str(error))
             return False
         return True
