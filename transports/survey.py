@@ -68,6 +68,13 @@ class Survey:
     other_versions: tuple[str, ...]
     other_projects: int
 
+    @property
+    def waiting(self) -> int:
+        """
+        How many messages wait for delivery.
+        """
+        return sum(count for (_, state), count in self.counts.items() if state == "waiting")
+
 
 @frozen
 class _Opened:
