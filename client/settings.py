@@ -5,8 +5,9 @@ An option wins over a variable, a variable over the file::
 
     token = "0123456789abcdef0123456789abcdef"
     server = "eu"                  # us (default), eu, in, https://host[:port], http:// on loopback
-    events = "import"              # import (default here), track
+    events = "import"              # track, import; by default the command line takes import, `Mixpanel` track
     limits = "warn"                # warn (default), strict, off
+    enabled = true                 # false: `Mixpanel` checks what it is given and sends nothing
 
     [service_account]
     username = "app.1a2b3c.mp-service-account"
@@ -17,9 +18,9 @@ An option wins over a variable, a variable over the file::
     type = "buffered"
     spool = "/var/spool/app"
 
-The variables are MIXWIRE_TOKEN, MIXWIRE_SERVER, MIXWIRE_EVENTS, MIXWIRE_LIMITS, MIXWIRE_SERVICE_ACCOUNT_USERNAME,
-_SECRET and _PROJECT_ID, and MIXWIRE_TRANSPORT; MIXWIRE_TRANSPORT_FLUSH_AFTER_SECONDS and its like are single keys of
-the transport, also of one in the file.
+The variables are MIXWIRE_TOKEN, MIXWIRE_SERVER, MIXWIRE_EVENTS, MIXWIRE_LIMITS, MIXWIRE_ENABLED,
+MIXWIRE_SERVICE_ACCOUNT_USERNAME, _SECRET and _PROJECT_ID, and MIXWIRE_TRANSPORT; MIXWIRE_TRANSPORT_FLUSH_AFTER_SECONDS
+and its like are single keys of the transport, also of one in the file.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Settings:
     server: str | None = None
     events: str | None = None
     limits: str | None = None
+    enabled: bool | None = None
     service_account: AccountSettings = AccountSettings()
     transport: Layers = field(factory=Layers)
 
@@ -123,22 +125,48 @@ def structure_settings(data: Mapping[str, object]) -> Settings:
 def settings_from_environment(environment: Mapping[str, str]) -> Settings:
     """
     Settings from variables; an empty one is set to nothing, which is an error, not a default.
+
+    Raises:
+        InvalidValue: If MIXWIRE_ENABLED is neither true nor false.
     """
     given = {name: environment.get(f"MIXWIRE_{name.upper()}") for name in ("token", "server", "events", "limits")}
     prefix = "MIXWIRE_SERVICE_ACCOUNT_"
     account = {name: environment.get(prefix + name.upper()) for name in ("username", "secret", "project_id")}
-    return Settings(**given, service_account=AccountSettings(**account), transport=layers_from_environment(environment))
+    return Settings(
+        **given,
+        enabled=_enabled(environment.get("MIXWIRE_ENABLED")),
+        service_account=AccountSettings(**account),
+        transport=layers_from_environment(environment),
+    )
 
 
-def project_of(settings: Settings) -> Project:
+def _enabled(text: str | None) -> bool | None:
+    if text is None:
+        return None
+    if text.lower() not in ("true", "false"):
+        raise InvalidValue("MIXWIRE_ENABLED", "true or false", "another value" if text else "empty")
+    return text.lower() == "true"
+
+
+def project_of(
+    settings: Settings,
+    *,
+    events: EventRoute = "import",
+    token_from: str = "--token, MIXWIRE_TOKEN or token in the file of --config",  # noqa: S107  # a sentence
+) -> Project:
     """
-    The project that the settings describe; without `events`, all events go to /import, which answers for each of them.
+    The project that the settings describe.
+
+    Args:
+        settings: What was set.
+        events: Where events go if nothing is set. The command line has /import, which answers for each of them.
+        token_from: Where a token can be set, for the sentence about one that is missing.
 
     Raises:
         InvalidValue: If the token is missing, a service account is not complete, or a value is not allowed.
     """
     if settings.token is None:
-        raise InvalidValue("token", "given with --token, MIXWIRE_TOKEN or token in the file of --config", "missing")
+        raise InvalidValue("token", f"given with {token_from}", "missing")
     account = settings.service_account
     credentials = None
     if account != AccountSettings():
@@ -152,7 +180,7 @@ def project_of(settings: Settings) -> Project:
         settings.token,
         server="us" if settings.server is None else settings.server,
         credentials=credentials,
-        events=cast("EventRoute", "import" if settings.events is None else settings.events),
+        events=events if settings.events is None else cast("EventRoute", settings.events),
         limits=cast("Policy", "warn" if settings.limits is None else settings.limits),
     )
 
@@ -183,6 +211,10 @@ def _structure(data: object, kind: type[_Values]) -> _Values:
                 raise fault.under(name) from None
         elif name == "transport":
             given[name] = _transport(value)
+        elif name == "enabled":
+            if type(value) is not bool:
+                raise InvalidValue(name, "true or false", describe(value))
+            given[name] = value
         elif type(value) is str or (name == "project_id" and type(value) is int):
             given[name] = str(value)
         else:

@@ -5,10 +5,13 @@ The time and the ids that operations are stamped with.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
 import time
 from collections import Counter
+from typing import Final
 
-__all__ = ["ContentIds", "milliseconds_now"]
+__all__ = ["ContentIds", "milliseconds_now", "new_insert_id"]
 
 
 def milliseconds_now() -> int:
@@ -32,3 +35,27 @@ class ContentIds:
         digest = hashlib.sha256(text).digest()
         self._seen[digest] += 1
         return hashlib.sha256(digest + str(self._seen[digest]).encode()).hexdigest()[:36]
+
+
+class _RandomIds:
+    """
+    Makes an insert_id of 32 hexadecimal characters for each call: 80 random bits that are drawn once for each process,
+    and a count. Safe to use from several threads, and after a fork.
+    """
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def __call__(self) -> str:
+        # One step of a count cannot be interrupted by another thread.
+        return f"{self._prefix}{next(self._count):012x}"
+
+    def _renew(self) -> None:
+        self._prefix = os.urandom(10).hex()
+        self._count = itertools.count()
+
+
+new_insert_id: Final = _RandomIds()
+"""A new insert_id. There is one for the process, because what is called after a fork stays in memory for ever."""

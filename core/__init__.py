@@ -3,7 +3,8 @@ The pure core: operations become messages, messages become requests, answers bec
 clock, no chance.
 
 Read the modules in this order: errors, limits, text, times, shapes, properties, values, ids, changes, events, identity,
-profiles, operations, project, findings, messages, batches, http, outcomes, answers, delivery, explain, lines.
+profiles, operations, updates, project, findings, messages, foreign, batches, http, outcomes, answers, delivery,
+explain, lines.
 """
 
 from __future__ import annotations

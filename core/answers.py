@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Final, assert_never, cast
 
 import orjson
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .batches import Batch
 from .http import Answer, NoResponse, Response
@@ -73,9 +73,24 @@ def interpret(batch: Batch, answer: Answer) -> Verdict:
                 return _unknown(batch, Cause.ANSWER_LOST, answer.reason, Advice.RETRY)
             return _failed(batch, Cause.NOT_REACHED, answer.reason, Advice.RETRY)
         case Response():
-            return _interpret_response(batch, answer)
+            return _with_status(_interpret_response(batch, answer), answer.status)
         case _:
             assert_never(answer)
+
+
+def _with_status(verdict: Verdict, status: int) -> Verdict:
+    outcome = verdict.outcome
+    if outcome.is_success:
+        return verdict
+    return evolve(
+        verdict,
+        outcome=evolve(
+            outcome,
+            rejected=tuple(evolve(each, status=status) for each in outcome.rejected),
+            failed=tuple(evolve(each, status=status) for each in outcome.failed),
+            unknown=tuple(evolve(each, status=status) for each in outcome.unknown),
+        ),
+    )
 
 
 def _interpret_response(batch: Batch, response: Response) -> Verdict:

@@ -122,12 +122,11 @@ class _Part:
         unknown = verdict.outcome.unknown
         return evolve(self, tries=self.tries + 1, doubt=unknown[0] if unknown else self.doubt)
 
-    def given_up(self, cause: Cause, detail: str) -> Outcome:
+    def given_up(self, cause: Cause, detail: str, status: int | None = None) -> Outcome:
         messages = self.batch.messages
         if self.doubt is not None:
-            cause, detail = self.doubt.cause, self.doubt.detail
-            return Outcome(unknown=tuple(Unknown(message, cause, detail) for message in messages))
-        return Outcome(failed=tuple(Failed(message, cause, detail) for message in messages))
+            return Outcome(unknown=tuple(evolve(self.doubt, message=message) for message in messages))
+        return Outcome(failed=tuple(Failed(message, cause, detail, status) for message in messages))
 
 
 def _rerouted(part: _Part, now: int) -> _Part:
@@ -257,7 +256,7 @@ class Delivery:
     def _give_up(self, part: _Part, behind: tuple[_Part, ...], verdict: Verdict) -> Delivery:
         last = verdict.outcome.failed[0] if verdict.outcome.failed else verdict.outcome.unknown[0]
         rest = (each.given_up(Cause.NOT_TRIED, last.detail) for each in behind)
-        return self._on((), part.given_up(last.cause, last.detail), *rest, verdict=verdict)
+        return self._on((), part.given_up(last.cause, last.detail, last.status), *rest, verdict=verdict)
 
     def _on(
         self, parts: tuple[_Part, ...], *settled: Outcome, verdict: Verdict | None, wait: Wait | None = None

@@ -8,6 +8,7 @@ https://docs.mixpanel.com/reference/event-deduplication
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Final, TypeAlias, assert_never, cast, get_args
 
@@ -24,9 +25,11 @@ from .operations import Operation
 from .profiles import Charge, ClearCharges, GroupOp, PeopleOp, RawGroupOp, RawPeopleOp, UpdateOptions
 from .project import Project
 from .properties import JSON
+from .shapes import RAW
 from .times import instant_of, milliseconds, seconds
+from .values import freeze
 
-__all__ = ["Endpoint", "Key", "Message", "encode", "route"]
+__all__ = ["Endpoint", "Key", "Message", "encode", "route", "with_meta"]
 
 
 class Endpoint(Enum):
@@ -110,6 +113,27 @@ def encode(operation: Operation, project: Project) -> Message:
     if project.limits == "strict" and (findings := message.findings()):
         raise Refused(findings)
     return message
+
+
+def with_meta(message: Message, meta: Mapping[str, object]) -> Message:
+    """
+    The message of an event with the keys of *meta* beside ``event`` and ``properties``. The documentation knows no such
+    keys; it is there for code that was written for the official client.
+
+    Raises:
+        InvalidValue: If a key cannot be sent or is taken.
+        LimitExceeded: If the message becomes larger than the server takes.
+    """
+    beside = freeze(meta, RAW, "meta")
+    for name in ("event", "properties"):
+        if name in beside:
+            raise InvalidValue(f"meta[{name!r}]", "left out: it is given as an argument of its own", "given")
+    if not beside:
+        return message
+    body = message.body[:-1] + b"," + beside.json[1:]
+    if len(body) > _MAX_EVENT_BYTES:
+        raise LimitExceeded("the event", EVENT_BYTES, len(body))
+    return evolve(message, body=body)
 
 
 def route(message: Message, now: int) -> Message:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from enum import Enum
 from itertools import chain
 
+from attrs import field as attrs_field
 from attrs import frozen
 
 from .messages import Message
@@ -51,33 +52,38 @@ class Rejected:
         message: The message.
         reason: The status, and at most 200 printable ASCII characters of what the server said.
         field: The field that it named, or the empty string.
+        status: The HTTP status of the answer; None if another transport told of none. Says nothing new about the
+            message, so it does not count when two are compared.
     """
 
     message: Message
     reason: str
     field: str = ""
+    status: int | None = attrs_field(default=None, eq=False)
 
 
 @frozen
 class Failed:
     """
-    A message that was certainly not applied.
+    A message that was certainly not applied; `status` is that of the last answer, or None if there was none.
     """
 
     message: Message
     cause: Cause
     detail: str = ""
+    status: int | None = attrs_field(default=None, eq=False)
 
 
 @frozen
 class Unknown:
     """
-    A message that may have been applied.
+    A message that may have been applied; `status` is that of the answer that left it in doubt, or None without one.
     """
 
     message: Message
     cause: Cause
     detail: str = ""
+    status: int | None = attrs_field(default=None, eq=False)
 
 
 @frozen(kw_only=True, repr=False)

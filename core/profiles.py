@@ -7,7 +7,7 @@ pages beside them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final, get_args
 
@@ -22,7 +22,16 @@ from .text import hidden
 from .times import Instant, time_of
 from .values import freeze, number
 
-__all__ = ["Charge", "ClearCharges", "GroupOp", "PeopleOp", "RawGroupOp", "RawPeopleOp", "UpdateOptions"]
+__all__ = [
+    "Charge",
+    "ClearCharges",
+    "GroupOp",
+    "PeopleOp",
+    "RawGroupOp",
+    "RawPeopleOp",
+    "UpdateOptions",
+    "is_repeatable",
+]
 
 _NO_CHARGE_PROPERTIES: Final = freeze({}, CHARGE)
 
@@ -293,9 +302,10 @@ def _raw_group(update: Mapping[str, object]) -> Properties:
     return _raw(update, ("$token", "$group_key", "$group_id", "$distinct_id"))
 
 
-def _is_repeatable(update: Properties) -> bool:
+def is_repeatable(update: Iterable[str]) -> bool:
     """
-    An operator that nobody knows here may be one that counts twice when it is sent twice.
+    Whether an update with these operators and options may be sent twice. An operator that nobody knows here may be one
+    that counts twice when it is sent twice.
     """
     return all(name in _RAW_OPTIONS or _RAW_OPERATORS_REPEATABLE.get(name, False) for name in update)
 
@@ -318,7 +328,7 @@ class RawPeopleOp:
 
     @property
     def repeatable(self) -> bool:
-        return _is_repeatable(self.update)
+        return is_repeatable(self.update)
 
 
 @frozen
@@ -333,4 +343,4 @@ class RawGroupOp:
 
     @property
     def repeatable(self) -> bool:
-        return _is_repeatable(self.update)
+        return is_repeatable(self.update)

@@ -1,0 +1,357 @@
+"""
+The consumers of the official client, on our transports: `Consumer` delivers at once, `BufferedConsumer` in the
+background.
+
+Both take JSON texts as any client wrote them: ``send("events", '{"event": ...}')``. They have no token of their own,
+each text names one.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeAlias
+from urllib.parse import urlsplit
+
+from attrs import evolve
+
+from .core import (
+    Answer,
+    Credentials,
+    InvalidValue,
+    Message,
+    Outcome,
+    Project,
+    ProjectSecret,
+    Request,
+)
+from .core.errors import describe
+from .core.foreign import messages_from_json, token_of
+from .core.limits import BATCH_MESSAGES
+from .core.project import server_url
+from .credentials import ServiceAccountCredentials, credentials_of
+from .exceptions import MixpanelException
+from .hand_over import ENDPOINTS
+from .transports import BufferedTransport, Network, Post, SyncTransport, Transport
+
+__all__ = ["BufferedConsumer", "Consumer"]
+
+_Keys: TypeAlias = "str | tuple[str | None, str | None] | None"
+"""An API key, or the key and the secret together."""
+
+_FLUSH_SECONDS: Final = 30.0
+_MAX_REMEMBERED: Final = 1_000
+_NAMELESS: Final = "none"
+"""Stands for the token of a text that has none. What to say about that is the server's business."""
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+_ADDRESS: Final = re.compile(r"(https?://[^/?#\s]+)(/[!-~]*)?")
+
+
+class _Adapter(ABC):
+    """
+    What both have in common: from the official arguments to a transport for each token and secret.
+    """
+
+    def __init__(
+        self,
+        events_url: str | None,
+        people_url: str | None,
+        import_url: str | None,
+        request_timeout: float | None,
+        groups_url: str | None,
+        api_host: str,
+        retry_limit: int,
+        retry_backoff_factor: float,
+        verify_cert: bool,
+        credentials: ServiceAccountCredentials | Credentials | None,
+        ca_file: str | Path | None,
+    ) -> None:
+        _number(retry_backoff_factor, "retry_backoff_factor", 0.0)
+        if verify_cert is not True:
+            raise InvalidValue("verify_cert", "True: for an authority of your own give ca_file", describe(verify_cert))
+        timeout = 30.0 if request_timeout is None else _number(request_timeout, "request_timeout", 0.001)
+        if type(retry_limit) is not int or retry_limit < 0:
+            raise InvalidValue("retry_limit", "an int, at least 0", _found(retry_limit))
+        self._max_tries = retry_limit + 1
+        self._server = _host(api_host)
+        self._credentials = credentials_of(credentials)
+        self._network = Network(
+            request_timeout_seconds=timeout, ca_file=None if ca_file is None else str(ca_file), max_connections=6
+        )
+        urls = {"/track": events_url, "/engage": people_url, "/groups": groups_url, "/import": import_url}
+        names = {"/track": "events_url", "/engage": "people_url", "/groups": "groups_url", "/import": "import_url"}
+        chosen = {path: _address(url, names[path]) for path, url in urls.items() if url is not None}
+        self._post: Post = partial(_post_to, self._network, chosen) if chosen else self._network
+        self._transports: dict[tuple[str, Credentials | None], Transport] = {}
+        self._is_closed = False
+
+    @abstractmethod
+    def _open(self, project: Project) -> Transport:
+        """
+        A transport that delivers for *project*.
+        """
+
+    def send(self, endpoint: str, json_message: str, api_key: _Keys = None, api_secret: str | None = None) -> bool:
+        """
+        Take the message, or the list of messages, that *json_message* is; white space around it does not matter.
+
+        Args:
+            endpoint: ``events``, ``people``, ``groups`` or ``imports``.
+            json_message: The JSON, as a str.
+            api_key: Has no effect of its own; as a tuple, it and *api_secret* together.
+            api_secret: Authorises /import, unless there are credentials. Without either the token does.
+
+        Returns:
+            True.
+
+        Raises:
+            MixpanelException: If the endpoint is unknown, or the messages were not taken.
+            InvalidValue: If an argument is not what it should be; nothing is sent then.
+        """
+        if not isinstance(endpoint, str) or endpoint not in ENDPOINTS:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise MixpanelException("endpoint must be one of " + ", ".join(map(repr, ENDPOINTS)) + ", not another")
+        if isinstance(api_key, tuple):
+            _, api_secret = api_key
+        if self._is_closed:
+            raise MixpanelException("the consumer had been closed")
+        messages = messages_from_json(ENDPOINTS[endpoint], json_message)
+        if not messages:
+            return True
+        credentials = self._credentials
+        if credentials is None and api_secret is not None and endpoint == "imports":
+            try:
+                credentials = ProjectSecret(api_secret)
+            except InvalidValue as fault:
+                raise fault.at("api_secret") from None
+        outcome = self._transport(token_of(messages[0]) or _NAMELESS, credentials).send(*messages)
+        if not outcome.is_success:
+            raise MixpanelException(outcome=outcome)
+        return True
+
+    def close(self) -> None:
+        """
+        Deliver what is held, and close the connections. What is sent afterwards is refused.
+        """
+        self._is_closed = True
+        for transport in list(self._transports.values()):
+            transport.close()
+        self._network.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _transport(self, token: str, credentials: Credentials | None) -> Transport:
+        key = (token, credentials)
+        found = self._transports.get(key)
+        if found is None:
+            # Not under a lock, which a fork could leave locked; whichever thread is first has made the one for all.
+            try:
+                project = Project(token, server=self._server, credentials=credentials)
+            except InvalidValue as fault:
+                raise fault.at("the token in json_message") from None
+            made = self._open(project)
+            found = self._transports.setdefault(key, made)
+            if found is not made:
+                made.close()
+        return found
+
+
+class Consumer(_Adapter):
+    """
+    Delivers each message while the caller waits, over a `SyncTransport`.
+
+    Args:
+        events_url, people_url, import_url, groups_url: Whole URLs to use instead of those of *api_host*.
+        request_timeout: Seconds for one request; None means 30.
+        api_host: The name of a host, such as ``api-eu.mixpanel.com``.
+        retry_limit: How often to try again, as far as that is safe for the message, and within 30 seconds.
+        retry_backoff_factor: Has no effect: the waits are those that Mixpanel asks for.
+        verify_cert: Must be True.
+        credentials: What authorises /import.
+        ca_file: A file of certificates to trust instead of the system's.
+
+    Raises:
+        InvalidValue: If a setting is not what it should be.
+    """
+
+    def __init__(
+        self,
+        events_url: str | None = None,
+        people_url: str | None = None,
+        import_url: str | None = None,
+        request_timeout: float | None = None,
+        groups_url: str | None = None,
+        api_host: str = "api.mixpanel.com",
+        retry_limit: int = 4,
+        retry_backoff_factor: float = 0.25,
+        verify_cert: bool = True,
+        credentials: ServiceAccountCredentials | Credentials | None = None,
+        *,
+        ca_file: str | Path | None = None,
+    ) -> None:
+        super().__init__(
+            events_url,
+            people_url,
+            import_url,
+            request_timeout,
+            groups_url,
+            api_host,
+            retry_limit,
+            retry_backoff_factor,
+            verify_cert,
+            credentials,
+            ca_file,
+        )
+
+    def _open(self, project: Project) -> Transport:
+        return SyncTransport(project, max_tries=self._max_tries, post=self._post)
+
+
+class BufferedConsumer(_Adapter):
+    """
+    Holds messages and delivers them in the background, over a `BufferedTransport`: `send` neither waits nor raises for
+    weather, and what the server does not take yet is kept and tried again. A full buffer is sent at once, one that is
+    not full after a second, and what is left at the end of the process then.
+
+    Args:
+        max_size: How many messages share a request, up to 2,000.
+        retry_limit: Has no effect: what was not delivered is tried for as long as it takes.
+        events_url, people_url, import_url, request_timeout, groups_url, api_host, retry_backoff_factor, verify_cert,
+            credentials, ca_file: As for `Consumer`.
+
+    Raises:
+        InvalidValue: If a setting is not what it should be.
+    """
+
+    def __init__(
+        self,
+        max_size: int = 50,
+        events_url: str | None = None,
+        people_url: str | None = None,
+        import_url: str | None = None,
+        request_timeout: float | None = None,
+        groups_url: str | None = None,
+        api_host: str = "api.mixpanel.com",
+        retry_limit: int = 4,
+        retry_backoff_factor: float = 0.25,
+        verify_cert: bool = True,
+        credentials: ServiceAccountCredentials | Credentials | None = None,
+        *,
+        ca_file: str | Path | None = None,
+    ) -> None:
+        super().__init__(
+            events_url,
+            people_url,
+            import_url,
+            request_timeout,
+            groups_url,
+            api_host,
+            retry_limit,
+            retry_backoff_factor,
+            verify_cert,
+            credentials,
+            ca_file,
+        )
+        if type(max_size) is not int or max_size < 1:
+            raise InvalidValue("max_size", "an int, at least 1", _found(max_size))
+        self._max_messages = min(max_size, BATCH_MESSAGES.maximum)
+        self._remembered: deque[Outcome] = deque(maxlen=_MAX_REMEMBERED)
+
+    def flush(self) -> None:
+        """
+        Deliver what is held now, and say what became of everything since the last flush.
+
+        Raises:
+            MixpanelException: If something was not delivered, or not within 30 seconds. What is only late is kept and
+                tried again; what was refused is in the exception, and gone from here.
+        """
+        transports = list(self._transports.values())
+        outcomes = [transport.flush(_FLUSH_SECONDS) for transport in transports]
+        while self._remembered:
+            outcomes.append(self._remembered.popleft())
+        outcome = Outcome.total(outcomes)
+        late = sum(transport.stats().held for transport in transports)
+        if late:
+            sentence = f"{late:,} messages are not delivered yet; they are kept and tried again"
+            raise MixpanelException(sentence, outcome=outcome)
+        if not outcome.is_success:
+            endpoint, message = _refused(outcome)
+            raise MixpanelException(outcome=outcome, message=message, endpoint=endpoint)
+
+    def _open(self, project: Project) -> Transport:
+        transport = BufferedTransport(project, max_messages=self._max_messages, post=self._post)
+        transport.settled_in_background = self._remember
+        return transport
+
+    def _remember(self, outcome: Outcome) -> None:
+        if not outcome.is_success:
+            self._remembered.append(evolve(outcome, delivered=()))
+
+
+def _refused(outcome: Outcome) -> tuple[str | None, str | None]:
+    """
+    The endpoint of the first message that was certainly not applied, and all of those for it as a JSON list.
+    """
+    gone: list[Message] = [each.message for each in outcome.rejected] + [each.message for each in outcome.failed]
+    if not gone:
+        return None, None
+    endpoint = gone[0].endpoint
+    text = b",".join(message.body for message in gone if message.endpoint is endpoint).decode()
+    return next(name for name, each in ENDPOINTS.items() if each is endpoint), f"[{text}]"
+
+
+def _number(value: float, name: str, least: float) -> float:
+    if type(value) is not int and type(value) is not float:
+        raise InvalidValue(name, "a number of seconds", describe(value))
+    if not least <= value <= 3600:
+        raise InvalidValue(name, f"from {least:g} to 3,600 seconds", f"{value:g}")
+    return float(value)
+
+
+def _found(value: object) -> str:
+    return str(value) if type(value) is int and abs(value) < 10**9 else describe(value)
+
+
+def _host(host: str) -> str:
+    """
+    The base URL of a host that is given by its name.
+    """
+    if type(host) is not str:
+        raise InvalidValue("api_host", "the name of a host, such as 'api-eu.mixpanel.com'", describe(host))
+    if _HOST.fullmatch(host) is None:
+        found = "a URL" if "/" in host else "something else"
+        raise InvalidValue("api_host", "the name of a host, such as 'api-eu.mixpanel.com'", found)
+    try:
+        return server_url(f"https://{host}")
+    except InvalidValue as fault:
+        raise fault.at("api_host") from None
+
+
+def _address(url: str, name: str) -> str:
+    """
+    A whole URL without a query, https or on loopback.
+    """
+    match = _ADDRESS.fullmatch(url) if isinstance(url, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+    if match is None or "?" in url or "#" in url:
+        found = "another form" if isinstance(url, str) else describe(url)  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidValue(name, "a URL with a path and without a query", found)
+    try:
+        return server_url(match[1]) + (match[2] or "/")
+    except InvalidValue as fault:
+        raise fault.at(name) from None
+
+
+def _post_to(network: Network, chosen: Mapping[str, str], request: Request) -> Answer:
+    parts = urlsplit(request.url)
+    address = chosen.get(parts.path)
+    return network(request if address is None else evolve(request, url=f"{address}?{parts.query}"))

@@ -1,0 +1,748 @@
+"""
+`Mixpanel`: the methods that users of Mixpanel know, and `send` for typed operations. Each of them stamps, encodes and
+hands over; how a message looks is decided by the core, what becomes of it by the transport.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast
+from uuid import UUID
+
+from attrs import evolve
+
+from .core import (
+    Alias,
+    Charge,
+    Credentials,
+    EventRoute,
+    Identify,
+    Instant,
+    InvalidValue,
+    Merge,
+    Message,
+    Operation,
+    Outcome,
+    Policy,
+    Project,
+    ProjectSecret,
+    Track,
+    UserId,
+    encode,
+    stamp,
+)
+from .core.errors import describe
+from .core.messages import with_meta
+from .core.shapes import EVENT
+from .core.times import instant_of, seconds, time_of
+from .core.updates import Where, group_operation, in_message, people_operation
+from .core.values import freeze
+from .credentials import ServiceAccountCredentials, credentials_of
+from .exceptions import MixpanelException
+from .hand_over import ConsumerTransport
+from .notices import Notices
+from .serializers import DatetimeSerializer
+from .settings import Settings, project_of, read_settings, settings_from_environment, transport_of
+from .stamps import milliseconds_now, new_insert_id
+from .transports import NullTransport, SyncTransport, Transport
+from .transports.base import NOTHING
+from .transports.reports import Reporter
+
+if TYPE_CHECKING:
+    from .transports.config import Data
+
+__all__ = ["Mixpanel"]
+
+_Given: TypeAlias = Mapping[str, object]
+_Keys: TypeAlias = tuple[str | None, str | None]
+"""The API key and the API secret of one call."""
+_Made = TypeVar("_Made")
+
+_NO_PROPERTIES: Final[_Given] = {}
+
+
+class Mixpanel:
+    """
+    Sends events, profile updates and group updates of one project.
+
+    By default each call is one request, and raises `MixpanelException` if that was not taken. With
+    ``transport="buffered"`` a call takes microseconds and never raises for what happens on the way. A mistake in an
+    argument raises `mixwire.core.InvalidValue` at the call, whatever the transport.
+
+    As a context manager, leaving it delivers what is held and closes it.
+
+    Args:
+        token: The token of the project.
+        consumer: Takes the messages instead of a transport: any object with
+            ``send(endpoint, json_message, api_key=None)``, also one that takes the first two only.
+        serializer: Turns values that this library does not know into what JSON can say: a subclass of
+            `json.JSONEncoder`. With the default the values of `mixwire.core.values` are taken.
+        local_flags_config, remote_flags_config: Must be None: feature flags are not part of this library.
+        credentials: What authorises /import; without any the token does.
+        transport: A `Transport`, or what `mixwire.transports.config` reads as one: a tag such as ``buffered``, a
+            URL-like string, a table, a description. None is a `SyncTransport`.
+        server: ``us`` (default), ``eu``, ``in``, an ``https://`` base URL, or ``http://`` on loopback.
+        events: ``track``, or ``import`` to send all events to /import, which answers for each single one.
+        limits: What to do about values that the server would silently change: ``strict`` raises, ``warn`` logs it.
+        enabled: False checks everything and sends nothing.
+        now: The time in milliseconds since 1970, for what is not given one.
+        make_insert_id: A new id for an event that is not given one: 1 to 36 of A-Z a-z 0-9 and -.
+
+    Raises:
+        InvalidValue: If an argument is not what it should be.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        consumer: object | None = None,
+        serializer: type[json.JSONEncoder] | None = DatetimeSerializer,
+        local_flags_config: None = None,
+        remote_flags_config: None = None,
+        credentials: ServiceAccountCredentials | Credentials | None = None,
+        *,
+        transport: Transport | Data | None = None,
+        server: str | None = None,
+        events: EventRoute = "track",
+        limits: Policy = "warn",
+        enabled: bool = True,
+        now: Callable[[], int] = milliseconds_now,
+        make_insert_id: Callable[[], str] = new_insert_id,
+    ) -> None:
+        for name, flags in (("local_flags_config", local_flags_config), ("remote_flags_config", remote_flags_config)):
+            if flags is not None:
+                raise InvalidValue(name, "None: feature flags are not part of this library", describe(flags))
+        if type(enabled) is not bool:
+            raise InvalidValue("enabled", "True or False", describe(enabled))
+        self._serializer = _serializer(serializer)
+        self._reporter = Reporter()
+        self._notices = Notices(self._reporter) if limits == "warn" else None
+        self._project = Project(
+            token,
+            server="us" if server is None else server,
+            credentials=credentials_of(credentials),
+            events=events,
+            limits=limits,
+        )
+        self._past = evolve(self._project, events="import")
+        self._properties = _NO_PROPERTIES
+        self._now = now
+        self._make_insert_id = make_insert_id
+        self._by_secret: dict[str, Transport] | None = None
+        if consumer is not None:
+            _refuse_beside("consumer", transport=transport, server=server)
+            if credentials is not None:
+                self._reporter.tell("credentials are ignored when a custom consumer is provided: give them to it")
+            self._transport: Transport = ConsumerTransport(consumer)
+        elif isinstance(transport, Transport):
+            _refuse_beside("transport", server=server, credentials=credentials)
+            self._transport = transport
+        elif transport is not None:
+            self._transport = _built(transport, self._project, enabled=enabled)
+        else:
+            self._transport = SyncTransport(self._project)
+            self._by_secret = {}
+        if not enabled:
+            self._transport = NullTransport()
+            self._by_secret = None
+
+    @classmethod
+    def from_env(
+        cls,
+        environment: Mapping[str, str] | None = None,
+        *,
+        now: Callable[[], int] = milliseconds_now,
+        make_insert_id: Callable[[], str] = new_insert_id,
+    ) -> Self:
+        """
+        As the variables say that `mixwire.settings` lists: MIXWIRE_TOKEN, MIXWIRE_SERVER, MIXWIRE_TRANSPORT and others.
+
+        Args:
+            environment: The variables; by default those of the process.
+            now, make_insert_id: As for the class.
+
+        Raises:
+            InvalidValue: If one of them is not what it should be, or the token is missing while `enabled` is not false.
+        """
+        settings = settings_from_environment(os.environ if environment is None else environment)
+        return cls._of(settings, "MIXWIRE_TOKEN", now, make_insert_id)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        now: Callable[[], int] = milliseconds_now,
+        make_insert_id: Callable[[], str] = new_insert_id,
+    ) -> Self:
+        """
+        As a TOML file says, in the form that `mixwire.settings` shows. What a variable says comes before it.
+
+        Args:
+            path: The file.
+            environment: The variables; by default those of the process.
+            now, make_insert_id: As for the class.
+
+        Raises:
+            InvalidValue: If the file cannot be read, or something in it or in a variable is not what it should be.
+        """
+        settings = settings_from_environment(os.environ if environment is None else environment)
+        settings = settings.over(read_settings(Path(path)))
+        return cls._of(settings, f"MIXWIRE_TOKEN, or as token in {path}", now, make_insert_id)
+
+    @classmethod
+    def _of(
+        cls, settings: Settings, token_from: str, now: Callable[[], int], make_insert_id: Callable[[], str]
+    ) -> Self:
+        enabled = settings.enabled is not False
+        if settings.token is None and not enabled:
+            settings = evolve(settings, token="disabled")  # noqa: S106  # where nothing is sent, none is needed
+        project = project_of(settings, events="track", token_from=token_from)
+        return cls(
+            project.token,
+            credentials=project.credentials,
+            transport=transport_of(settings),
+            server=project.server,
+            events=project.events,
+            limits=project.limits,
+            enabled=enabled,
+            now=now,
+            make_insert_id=make_insert_id,
+        )
+
+    def with_properties(self, properties: _Given) -> Self:
+        """
+        A front door that gives all its events these properties, under those that an event has itself. This one is
+        unchanged. Both share the transport, so closing one closes both.
+
+        Raises:
+            InvalidValue: If a property cannot be sent, or is one that differs from event to event.
+        """
+        added = freeze(cast("_Given", self._plain(properties)), EVENT)
+        other = copy.copy(self)
+        other._properties = {**self._properties, **added.thaw()}  # noqa: SLF001  # another one of this class
+        return other
+
+    # --- events and identity ----------------------------------------------------------------------------------------
+
+    def track(
+        self, distinct_id: UserId, event_name: str, properties: _Given | None = None, meta: _Given | None = None
+    ) -> None:
+        """
+        Say that *distinct_id* did *event_name*, now. An event older than five days goes to /import by itself.
+
+        Args:
+            distinct_id: Who did it; ``""`` for an event without a user.
+            event_name: What was done.
+            properties: More about it. ``time``, ``$insert_id`` and ``distinct_id`` among them replace those that the
+                event would get.
+            meta: Keys to stand beside the properties; Mixpanel documents none.
+
+        Raises:
+            InvalidValue: If something cannot be sent, with its path.
+            MixpanelException: If it was not delivered.
+        """
+        message = self._event(self._project, distinct_id, event_name, None, properties, meta)
+        outcome = self._transport.send(message)
+        if outcome is not NOTHING:
+            _told(outcome)
+
+    def import_data(
+        self,
+        api_key: str | None,
+        distinct_id: UserId,
+        event_name: str,
+        timestamp: Instant,
+        properties: _Given | None = None,
+        meta: _Given | None = None,
+        api_secret: str | None = None,
+    ) -> None:
+        """
+        Say that *distinct_id* did *event_name* at *timestamp*, by way of /import, which takes events of any age.
+
+        Args:
+            api_key: Has no effect; a consumer is given it.
+            distinct_id, event_name, properties, meta: As for `track`.
+            timestamp: Unix time in seconds or milliseconds, or a datetime.
+            api_secret: Authorises this one event, unless there are credentials; without either the token does. Only
+                the default transport and consumers take one, others have credentials.
+
+        Raises:
+            InvalidValue: If something cannot be sent, with its path.
+            MixpanelException: If it was not delivered.
+        """
+        if timestamp is None:  # pyright: ignore[reportUnnecessaryComparison]  # what callers without types give
+            raise InvalidValue("timestamp", "an int, float or datetime", "None")
+        message = self._event(self._past, distinct_id, event_name, timestamp, properties, meta)
+        self._hand_over(message, (api_key, api_secret))
+
+    def alias(self, alias_id: UserId, original: UserId, meta: _Given | None = None) -> None:
+        """
+        From now on *alias_id* means the user *original*. Goes where everything goes; nothing later overtakes it.
+
+        Raises:
+            InvalidValue: If an id cannot be one.
+            MixpanelException: If it was not delivered.
+        """
+        words = {"alias": "alias_id", "distinct_id": "original"}
+        self._identity(_in_words(lambda: Alias(alias=alias_id, distinct_id=original), words), meta)
+
+    def identify(self, identified_id: UserId, anon_id: str | UUID, meta: _Given | None = None) -> None:
+        """
+        The anonymous *anon_id*, a UUID of version 4, is the user *identified_id*. Nothing later overtakes it.
+
+        Raises:
+            InvalidValue: If an id cannot be one.
+            MixpanelException: If it was not delivered.
+        """
+        self._identity(Identify(identified_id=identified_id, anon_id=anon_id), meta)
+
+    def merge(
+        self,
+        api_key: str | None,
+        distinct_id1: UserId,
+        distinct_id2: UserId,
+        meta: _Given | None = None,
+        api_secret: str | None = None,
+    ) -> None:
+        """
+        Two ids are the same user. Cannot be undone. Nothing later overtakes it.
+
+        Args:
+            api_key: Has no effect; a consumer is given it.
+            distinct_id1, distinct_id2: The ids.
+            meta: As for `track`.
+            api_secret: As for `import_data`; Mixpanel wants it, or credentials, for this.
+
+        Raises:
+            InvalidValue: If an id cannot be one.
+            MixpanelException: If it was not delivered.
+        """
+        self._identity(Merge(distinct_id1, distinct_id2), meta, (api_key, api_secret))
+
+    # --- profiles of users ------------------------------------------------------------------------------------------
+
+    def people_set(self, distinct_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+        """
+        Create or overwrite properties of a profile.
+
+        Args:
+            distinct_id: Whose profile.
+            properties: Names and values.
+            meta: What stands beside them: ``$ip`` (``0`` for no place), ``$ignore_time``, ``$time``, ``$ignore_alias``,
+                ``$latitude`` and ``$longitude``.
+
+        Raises:
+            InvalidValue: If something cannot be sent, with its path.
+            MixpanelException: If it was not delivered.
+        """
+        self._people(distinct_id, "$set", properties, meta)
+
+    def people_set_once(self, distinct_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+        """
+        Write the properties that a profile does not have yet; else as `people_set`.
+        """
+        self._people(distinct_id, "$set_once", properties, meta)
+
+    def people_increment(self, distinct_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+        """
+        Add numbers to properties of a profile, negative ones to subtract; else as `people_set`.
+
+        If the answer is lost, it is not sent again: it would count twice.
+        """
+        self._people(distinct_id, "$add", properties, meta)
+
+    def people_append(self, distinct_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+        """
+        Put one value at the end of each named list; else as `people_set`.
+
+        If the answer is lost, it is not sent again: it would count twice.
+        """
+        self._people(distinct_id, "$append", properties, meta)
+
+    def people_union(self, distinct_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+        """
+        Add to each named list the values that it does not hold yet; else as `people_set`.
+        """
+        self._people(distinct_id, "$union", properties, meta)
+
+    def people_unset(self, distinct_id: UserId, properties: Sequence[str], meta: _Given | None = None) -> None:
+        """
+        Remove the properties with these names from a profile; else as `people_set`.
+        """
+        self._people(distinct_id, "$unset", properties, meta)
+
+    def people_remove(self, distinct_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+        """
+        Take one value out of each named list; else as `people_set`.
+        """
+        self._people(distinct_id, "$remove", properties, meta)
+
+    def people_delete(self, distinct_id: UserId, meta: _Given | None = None) -> None:
+        """
+        Delete a profile; its events stay. Else as `people_set`.
+        """
+        self._people(distinct_id, "$delete", "", meta)
+
+    def people_track_charge(
+        self,
+        distinct_id: UserId,
+        amount: float | Decimal,
+        properties: _Given | None = None,
+        meta: _Given | None = None,
+    ) -> None:
+        """
+        Say that *distinct_id* paid *amount*; a negative one is a refund. Else as `people_append`.
+
+        Args:
+            distinct_id: Who paid.
+            amount: How much, in the currency of the project.
+            properties: More about this one transaction. ``$time`` among them says when it was, in place of now.
+            meta: As for `people_set`.
+        """
+        rest = {} if properties is None else dict(_mapping(properties, "properties"))
+        time = _charge_time(rest.pop("$time", None))
+        charge = Charge(distinct_id, amount, cast("_Given", self._plain(rest)))
+        when = seconds(self._instant() if time is None else time)
+        transaction = {**charge.properties.thaw(), "$time": instant_of(when), "$amount": charge.amount}
+        self._people(distinct_id, "$append", {"$transactions": transaction}, meta)
+
+    def people_clear_charges(self, distinct_id: UserId, meta: _Given | None = None) -> None:
+        """
+        Forget everything that *distinct_id* ever paid; else as `people_set`.
+        """
+        self._people(distinct_id, "$unset", ["$transactions"], meta)
+
+    def people_update(self, message: _Given, meta: _Given | None = None) -> None:
+        """
+        Send an update in the form of the wire: ``{"$distinct_id": "u1", "$set": {...}, "$add": {...}}``.
+
+        Several operators must touch different properties, because Mixpanel does not say in which order it applies them.
+        An operator that is not known here is sent as it is.
+
+        Args:
+            message: The update.
+            meta: Keys to add to it or to replace.
+
+        Raises:
+            InvalidValue: If something is missing or cannot be sent, with its path.
+            MixpanelException: If it was not delivered.
+        """
+        self._update(people_operation, message, meta, {})
+
+    # --- profiles of groups -----------------------------------------------------------------------------------------
+
+    def group_set(self, group_key: str, group_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+        """
+        Create or overwrite properties of a group.
+
+        Args:
+            group_key: The kind of group, as made in the project's settings.
+            group_id: Which group.
+            properties: Names and values.
+            meta: What stands beside them: ``$ip``, ``$ignore_time``, ``$time``.
+
+        Raises:
+            InvalidValue: If something cannot be sent, with its path.
+            MixpanelException: If it was not delivered.
+        """
+        self._group(group_key, group_id, "$set", properties, meta)
+
+    def group_set_once(self, group_key: str, group_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+        """
+        Write the properties that a group does not have yet; else as `group_set`.
+        """
+        self._group(group_key, group_id, "$set_once", properties, meta)
+
+    def group_union(self, group_key: str, group_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+        """
+        Add to each named list the values that it does not hold yet; else as `group_set`.
+        """
+        self._group(group_key, group_id, "$union", properties, meta)
+
+    def group_unset(
+        self, group_key: str, group_id: UserId, properties: Sequence[str], meta: _Given | None = None
+    ) -> None:
+        """
+        Remove the properties with these names from a group; else as `group_set`.
+        """
+        self._group(group_key, group_id, "$unset", properties, meta)
+
+    def group_remove(self, group_key: str, group_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+        """
+        Take one value out of each named list; else as `group_set`.
+        """
+        self._group(group_key, group_id, "$remove", properties, meta)
+
+    def group_delete(self, group_key: str, group_id: UserId, meta: _Given | None = None) -> None:
+        """
+        Delete the profile of a group; else as `group_set`.
+        """
+        self._group(group_key, group_id, "$delete", "", meta)
+
+    def group_update(self, message: _Given, meta: _Given | None = None) -> None:
+        """
+        Send a group update in the form of the wire: ``{"$group_key": ..., "$group_id": ..., "$set": {...}}``; else as
+        `people_update`.
+        """
+        self._update(group_operation, message, meta, {})
+
+    # --- everything -------------------------------------------------------------------------------------------------
+
+    def send(self, *operations: Operation) -> Outcome:
+        """
+        Send operations, in order; several share requests. What has no time or insert_id yet gets them.
+
+        Returns:
+            What is settled already: everything with the default transport, nothing with a buffered one.
+
+        Raises:
+            MixwireError: If one of them cannot be sent; nothing is sent then.
+            MixpanelException: If something was not delivered.
+        """
+        messages = tuple(encode(self._stamped(operation), self._project) for operation in operations)
+        if self._notices is not None:
+            for message in messages:
+                self._notices.look_at(message)
+        return _told(self._transport.send(*messages))
+
+    def flush(self, timeout: float | None = None) -> Outcome:
+        """
+        Deliver what is held, waiting *timeout* seconds at most, and return what became settled. With a consumer, call
+        its ``flush``.
+        """
+        return Outcome.total([transport.flush(timeout) for transport in self._transports()])
+
+    def close(self, timeout: float | None = None) -> Outcome:
+        """
+        Deliver what is held, and close the transport; give up after *timeout* seconds, or those that the transport was
+        made with. With a consumer, call its ``close`` or ``flush``.
+        """
+        return Outcome.total([transport.close(timeout) for transport in self._transports()])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.close)
+
+    # --- how it is done ---------------------------------------------------------------------------------------------
+
+    def _event(
+        self,
+        project: Project,
+        distinct_id: UserId,
+        event_name: str,
+        timestamp: Instant | None,
+        properties: _Given | None,
+        meta: _Given | None,
+    ) -> Message:
+        given = self._properties
+        if properties is not None:
+            given = properties if not given else {**given, **_mapping(properties, "properties")}
+        time = self._now() if timestamp is None else timestamp
+        insert_id = self._make_insert_id()
+        try:
+            if self._serializer is not None:
+                given = cast("_Given", self._plain(given))
+            track = Track(event_name, distinct_id=distinct_id, properties=given, time=time, insert_id=insert_id)
+        except InvalidValue:
+            # What only few events need is not asked of all of them.
+            track = self._lifted(event_name, distinct_id, given, time, insert_id, is_past=timestamp is not None)
+        message = encode(track, project)
+        if meta is not None:
+            message = with_meta(message, meta)
+        if self._notices is not None and not self._notices.is_plain(event_name, given):
+            self._notices.look_at(message)
+        return message
+
+    def _lifted(
+        self, event_name: str, distinct_id: UserId, given: _Given, time: Instant, insert_id: str, *, is_past: bool
+    ) -> Track:
+        """
+        The event with those of its fields that stand among the properties; if it cannot be sent, said in the words of
+        the caller.
+        """
+        rest = dict(_mapping(given, "properties"))
+        self._check_token(rest.pop("token", None), "properties['token']")
+        words = {"event": "event_name", "time": "timestamp" if is_past else "time"}
+        # Any: what the caller gave is checked by Track.
+        values: dict[str, Any] = {"distinct_id": distinct_id, "time": time, "insert_id": insert_id}
+        for name, place in (("distinct_id", "distinct_id"), ("time", "time"), ("$insert_id", "insert_id")):
+            if name in rest:
+                values[place] = rest.pop(name)
+                words[place] = f"properties[{name!r}]"
+        return _in_words(lambda: Track(event_name, properties=rest, **values), words)
+
+    def _identity(self, operation: Alias | Identify | Merge, meta: _Given | None, keys: _Keys = (None, None)) -> None:
+        message = encode(operation, self._project)
+        if meta is not None:
+            message = with_meta(message, meta)
+        self._hand_over(message, keys)
+
+    def _people(self, distinct_id: UserId, operator: str, value: object, meta: _Given | None) -> None:
+        words = {"$distinct_id": "distinct_id", operator: "properties"}
+        self._update(people_operation, {"$distinct_id": distinct_id, operator: value}, meta, words)
+
+    def _group(self, group_key: str, group_id: UserId, operator: str, value: object, meta: _Given | None) -> None:
+        words = {"$group_key": "group_key", "$group_id": "group_id", operator: "properties"}
+        self._update(group_operation, {"$group_key": group_key, "$group_id": group_id, operator: value}, meta, words)
+
+    def _update(
+        self,
+        operation_of: Callable[[_Given, Where], Operation],
+        update: _Given,
+        meta: _Given | None,
+        words: Mapping[str, str],
+    ) -> None:
+        beside = {} if meta is None else dict(_mapping(meta, "meta"))
+        whole = {"$time": seconds(self._instant()), **_mapping(update, "message"), **beside}
+
+        def where(name: str) -> str:
+            return f"meta[{name!r}]" if name in beside else words.get(name, in_message(name))
+
+        self._check_token(whole.pop("$token", None), where("$token"))
+        if self._serializer is not None:
+            whole = {name: value if name == "$time" else self._plain(value) for name, value in whole.items()}
+        message = encode(operation_of(whole, where), self._project)
+        if self._notices is not None:
+            self._notices.look_at(message)
+        _told(self._transport.send(message))
+
+    def _stamped(self, operation: Operation) -> Operation:
+        if self._properties and type(operation) is Track:
+            operation = Track(
+                operation.event,
+                distinct_id=operation.distinct_id,
+                properties={**self._properties, **operation.properties.thaw()},
+                time=operation.time,
+                insert_id=operation.insert_id,
+            )
+        return stamp(operation, time=self._now(), insert_id=self._make_insert_id())
+
+    def _hand_over(self, message: Message, keys: _Keys) -> None:
+        """
+        Send what may go to /import, and so may need a secret of its own.
+        """
+        transport, (api_key, api_secret) = self._transport, keys
+        if isinstance(transport, ConsumerTransport):
+            transport.send_with((message,), keys)
+            return
+        if api_secret is not None and self._project.credentials is None:
+            if self._by_secret is not None:
+                transport = self._with_secret(api_secret, self._by_secret)
+            else:
+                self._reporter.tell("api_secret has no effect on this transport: give it credentials")
+        elif api_key is not None:
+            self._reporter.tell("api_key has no effect: /import is authorised by credentials, or else by the token")
+        _told(transport.send(message))
+
+    def _with_secret(self, api_secret: str, opened: dict[str, Transport]) -> Transport:
+        if api_secret in opened:
+            return opened[api_secret]
+        try:
+            credentials = ProjectSecret(api_secret)
+        except InvalidValue as fault:
+            raise fault.at("api_secret") from None
+        return opened.setdefault(api_secret, SyncTransport(evolve(self._project, credentials=credentials)))
+
+    def _transports(self) -> list[Transport]:
+        return [self._transport, *(self._by_secret or {}).values()]
+
+    def _instant(self) -> int:
+        return cast("int", time_of(self._now()))
+
+    def _plain(self, value: object) -> object:
+        """
+        The value as the serializer of the caller writes it.
+        """
+        if self._serializer is None:
+            return value
+        return cast("object", json.loads(json.dumps(value, cls=self._serializer)))
+
+    def _check_token(self, token: object, path: str) -> None:
+        if token is not None and token != self._project.token:
+            raise InvalidValue(path, "left out: make a Mixpanel for each project", "another token")
+
+
+def _serializer(serializer: type[json.JSONEncoder] | None) -> type[json.JSONEncoder] | None:
+    """
+    The serializer, if it is one of the caller's own.
+    """
+    if serializer is None or serializer is DatetimeSerializer:
+        return None
+    if not isinstance(serializer, type) or not issubclass(serializer, json.JSONEncoder):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidValue("serializer", "a subclass of json.JSONEncoder", describe(serializer))
+    return serializer
+
+
+def _refuse_beside(owner: str, **given: object) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise InvalidValue(name, f"left out where a {owner} is given", "given")
+
+
+def _built(transport: Data, project: Project, *, enabled: bool) -> Transport:
+    # Only who configures transports from data pays for loading cattrs.
+    from .transports.config import build, structure
+
+    description = structure(transport)
+    return build(description, project) if enabled else NullTransport()
+
+
+def _mapping(value: _Given, path: str) -> _Given:
+    if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidValue(path, "a dict with str keys", describe(cast("object", value)))
+    return value
+
+
+def _charge_time(value: object) -> int | None:
+    """
+    When a charge was made, as the official client takes it: the text of a date too.
+    """
+    path = "properties['$time']"
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            value = None
+        if value is None:
+            raise InvalidValue(path, "a time, such as '2026-01-31T12:00:00'", "another text")
+    # Any: what the caller gave is checked here.
+    return _in_words(lambda: time_of(cast("Any", value)), {"time": path})
+
+
+def _in_words(make: Callable[[], _Made], words: Mapping[str, str]) -> _Made:
+    """
+    What *make* makes; a fault names the arguments as the caller knows them.
+    """
+    try:
+        return make()
+    except InvalidValue as fault:
+        raise fault.at(" and ".join(words.get(name, name) for name in fault.path.split(" and "))) from None
+
+
+def _told(outcome: Outcome) -> Outcome:
+    if not outcome.is_success:
+        raise MixpanelException(outcome=outcome)
+    return outcome

@@ -1,0 +1,147 @@
+"""
+Updates in the form of the wire, read as operations: ``{"$distinct_id": "u1", "$set": {"plan": "pro"}}``.
+
+Whoever writes updates by hand gets the checks of the typed ones. An update with an operator or an option that is not
+known here becomes a raw operation; what is known of it is checked all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias, cast
+
+from .changes import Add, Append, Delete, GroupChange, PeopleChange, Remove, Set, SetOnce, Union, Unset
+from .errors import InvalidValue, describe
+from .profiles import GroupOp, PeopleOp, RawGroupOp, RawPeopleOp, UpdateOptions
+from .times import time_of
+
+__all__ = ["Where", "group_operation", "in_message", "people_operation", "update_options"]
+
+Where: TypeAlias = Callable[[str], str]
+"""From a key of the update to the expression that the caller wrote for it, for the sentences of errors."""
+
+_WITH_PROPERTIES: Final[dict[str, type[Set | SetOnce | Add | Append | Union | Remove]]] = {
+    kind.operator: kind for kind in (Set, SetOnce, Add, Append, Union, Remove)
+}
+_OPTIONS: Final = {
+    "$ip": "ip",
+    "$ignore_time": "ignore_time",
+    "$ignore_alias": "ignore_alias",
+    "$latitude": "latitude",
+    "$longitude": "longitude",
+}
+
+
+def in_message(name: str) -> str:
+    """
+    Where a key stands in an update that the caller calls ``message``.
+    """
+    return f"message[{name!r}]"
+
+
+def people_operation(update: Mapping[str, object], where: Where = in_message) -> PeopleOp | RawPeopleOp:
+    """
+    The operation that an update of a user's profile says: ``$distinct_id``, operators and options, no ``$token``.
+
+    Raises:
+        InvalidValue: If something is missing or cannot be sent; its path is made by *where*.
+    """
+    rest = dict(update)
+    # Any: what the caller gave is checked by the operation that is made of it.
+    distinct_id: Any = _taken(rest, "$distinct_id", where)
+    changes, options, is_known = _read(rest, where)
+    try:
+        if is_known:
+            return PeopleOp(distinct_id, *changes, time=time_of(cast("Any", rest.get("$time"))), options=options)
+        return RawPeopleOp(distinct_id, rest)
+    except InvalidValue as fault:
+        raise _placed(fault, rest, where) from None
+
+
+def group_operation(update: Mapping[str, object], where: Where = in_message) -> GroupOp | RawGroupOp:
+    """
+    The operation that an update of a group says: ``$group_key``, ``$group_id``, operators and options, no ``$token``.
+
+    Raises:
+        InvalidValue: If something is missing or cannot be sent; its path is made by *where*.
+    """
+    rest = dict(update)
+    # Any: as above.
+    group_key: Any = _taken(rest, "$group_key", where)
+    group_id: Any = _taken(rest, "$group_id", where)
+    changes, options, is_known = _read(rest, where)
+    try:
+        if is_known:
+            known = cast("tuple[GroupChange, ...]", changes)
+            time = time_of(cast("Any", rest.get("$time")))
+            return GroupOp(group_key, group_id, *known, time=time, options=options)
+        return RawGroupOp(group_key, group_id, rest)
+    except InvalidValue as fault:
+        raise _placed(fault, rest, where) from None
+
+
+def update_options(update: Mapping[str, object], where: Where = in_message) -> UpdateOptions:
+    """
+    The options among the keys of an update.
+
+    Raises:
+        InvalidValue: If one of them cannot be sent; its path is made by *where*.
+    """
+    # Any: what the caller gave is checked by UpdateOptions.
+    given: dict[str, Any] = {_OPTIONS[name]: value for name, value in update.items() if name in _OPTIONS}
+    try:
+        return UpdateOptions(**given)
+    except InvalidValue as fault:
+        if fault.path == "latitude and longitude":
+            raise fault.at(f"{where('$latitude')} and {where('$longitude')}") from None
+        raise fault.at(where(f"${fault.path}")) from None
+
+
+def _taken(rest: dict[str, object], name: str, where: Where) -> object:
+    if name not in rest:
+        raise InvalidValue(where(name), "given", "missing")
+    return rest.pop(name)
+
+
+def _read(rest: dict[str, object], where: Where) -> tuple[tuple[PeopleChange, ...], UpdateOptions, bool]:
+    """
+    The changes and options of an update, and whether there is nothing else in it.
+    """
+    changes = tuple(_change(name, rest[name], where) for name in rest if name in _OPERATORS)
+    unknown = [name for name in rest if name not in _OPERATORS and name not in _OPTIONS and name != "$time"]
+    if not changes and not unknown:
+        raise InvalidValue(where("$set"), "given, or another operator", "missing")
+    return changes, update_options(rest, where), not unknown
+
+
+_OPERATORS: Final = frozenset({*_WITH_PROPERTIES, Unset.operator, Delete.operator})
+
+
+def _change(operator: str, value: object, where: Where) -> PeopleChange:
+    if operator == Delete.operator:
+        return Delete()  # whatever stands there: the server does not look
+    try:
+        if operator == Unset.operator:
+            if type(value) is not list and type(value) is not tuple:
+                raise InvalidValue("names", "a list of property names", describe(value))
+            return Unset(*cast("list[str]", value))
+        return _WITH_PROPERTIES[operator](cast("Any", value))
+    except InvalidValue as fault:
+        root = "names" if operator == Unset.operator else "properties"
+        raise fault.at(where(operator) + fault.path.removeprefix(root)) from None
+
+
+def _placed(fault: InvalidValue, rest: dict[str, object], where: Where) -> InvalidValue:
+    """
+    The fault of an operation, where the caller wrote what it was made of.
+    """
+    root, _, inside = fault.path.partition("[")
+    if root == "changes" and inside:
+        index = int(inside.partition("]")[0])
+        return fault.at(where([name for name in rest if name in _OPERATORS][index]))
+    if root == "options":
+        return fault.at(" and ".join(where(name) for name in rest if name in _OPTIONS))
+    if root == "update":
+        name = next((name for name in rest if inside.startswith(f"{name!r}]")), None)
+        return fault if name is None else fault.at(where(name) + inside.removeprefix(f"{name!r}]"))
+    return fault.at(where(f"${root}"))
