@@ -13,7 +13,9 @@ from pathlib import Path
 
 RIGHT = """
 from datetime import UTC, datetime
-from mixwire.core import Add, Charge, GroupOp, PeopleOp, Project, Set, Track, Union, encode
+import mixwire as mixpanel
+from mixwire import Mixpanel, MixpanelException
+from mixwire.core import Add, Charge, GroupOp, Outcome, PeopleOp, Project, Set, Track, Union, encode
 from mixwire.transports import BufferedTransport, FallbackTransport, FileTransport, SyncTransport, Transport, build
 
 project = Project("TOKEN", server="eu", events="import")
@@ -27,6 +29,15 @@ with SyncTransport(project) as transport:
 background: Transport = BufferedTransport(project, spool="spool", when_full="block", on_outcome=print)
 held: int = FallbackTransport(background, FileTransport("later")).stats().held
 configured: Transport = build({"type": "tee", "transports": ["sync", "logging"]}, project)
+with Mixpanel("TOKEN", transport={"type": "buffered", "spool": "spool"}, events="import") as mp:
+    mp.track("u1", "Signed Up", {"plan": "pro"}, {"ip": 0})
+    mp.import_data(None, "u1", "Signed Up", datetime.now(UTC), api_secret="SECRET")
+    mp.people_unset("u1", ["plan"])
+    outcome: Outcome = mp.with_properties({"service": "shop"}).send(track, Charge("u1", 9.5))
+try:
+    mixpanel.Mixpanel("TOKEN", mixpanel.BufferedConsumer(10)).people_track_charge("u1", 9.5)
+except MixpanelException as error:
+    status: int | None = error.status
 """
 WRONG = {
     "an increment on a group": 'from mixwire.core import *\nGroupOp("Company", "acme", Add({"seats": 1}))',
@@ -42,6 +53,10 @@ WRONG = {
         "from mixwire.core import *\nfrom mixwire.transports import *\n"
         "NullTransport().send(Track('E', distinct_id='u1'))"
     ),
+    "a name where a list of names belongs": 'from mixwire import *\nMixpanel("TOKEN").people_unset("u1", "plan")',
+    "a call without an event": 'from mixwire import *\nMixpanel("TOKEN").track("u1")',
+    "a transport that is a number": 'from mixwire import *\nMixpanel("TOKEN", transport=5)',
+    "an amount that is text": 'from mixwire import *\nMixpanel("TOKEN").people_track_charge("u1", "9.50")',
     "an outcome taken for a bool": "from mixwire.core import *\nx: int = Outcome().delivered",
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -49,13 +49,13 @@ from .exceptions import MixpanelException
 from .hand_over import ConsumerTransport
 from .notices import Notices
 from .serializers import DatetimeSerializer
-from .settings import Settings, project_of, read_settings, settings_from_environment, transport_of
 from .stamps import milliseconds_now, new_insert_id
 from .transports import NullTransport, SyncTransport, Transport
 from .transports.base import NOTHING
 from .transports.reports import Reporter
 
 if TYPE_CHECKING:
+    from .settings import Settings
     from .transports.config import Data
 
 __all__ = ["Mixpanel"]
@@ -171,6 +171,9 @@ class Mixpanel:
         Raises:
             InvalidValue: If one of them is not what it should be, or the token is missing while `enabled` is not false.
         """
+        # Only who configures from data pays for loading cattrs.
+        from .settings import settings_from_environment
+
         settings = settings_from_environment(os.environ if environment is None else environment)
         return cls._of(settings, "MIXWIRE_TOKEN", now, make_insert_id)
 
@@ -194,6 +197,8 @@ class Mixpanel:
         Raises:
             InvalidValue: If the file cannot be read, or something in it or in a variable is not what it should be.
         """
+        from .settings import read_settings, settings_from_environment
+
         settings = settings_from_environment(os.environ if environment is None else environment)
         settings = settings.over(read_settings(Path(path)))
         return cls._of(settings, f"MIXWIRE_TOKEN, or as token in {path}", now, make_insert_id)
@@ -202,6 +207,8 @@ class Mixpanel:
     def _of(
         cls, settings: Settings, token_from: str, now: Callable[[], int], make_insert_id: Callable[[], str]
     ) -> Self:
+        from .settings import project_of, transport_of
+
         enabled = settings.enabled is not False
         if settings.token is None and not enabled:
             settings = evolve(settings, token="disabled")  # noqa: S106  # where nothing is sent, none is needed
@@ -374,7 +381,7 @@ class Mixpanel:
         """
         self._people(distinct_id, "$union", properties, meta)
 
-    def people_unset(self, distinct_id: UserId, properties: Sequence[str], meta: _Given | None = None) -> None:
+    def people_unset(self, distinct_id: UserId, properties: list[str] | tuple[str, ...], meta: _Given | None = None) -> None:
         """
         Remove the properties with these names from a profile; else as `people_set`.
         """
@@ -469,7 +476,7 @@ class Mixpanel:
         self._group(group_key, group_id, "$union", properties, meta)
 
     def group_unset(
-        self, group_key: str, group_id: UserId, properties: Sequence[str], meta: _Given | None = None
+        self, group_key: str, group_id: UserId, properties: list[str] | tuple[str, ...], meta: _Given | None = None
     ) -> None:
         """
         Remove the properties with these names from a group; else as `group_set`.
@@ -703,7 +710,6 @@ def _refuse_beside(owner: str, **given: object) -> None:
 
 
 def _built(transport: Data, project: Project, *, enabled: bool) -> Transport:
-    # Only who configures transports from data pays for loading cattrs.
     from .transports.config import build, structure
 
     description = structure(transport)

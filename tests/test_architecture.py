@@ -213,6 +213,13 @@ def test_importing_the_package_loads_no_network() -> None:
     assert not {"urllib3", "socket", "ssl", "logging", "click", "rich"} & loaded_by("import mixwire")
 
 
+def test_the_front_door_loads_a_network_only_when_one_is_made() -> None:
+    assert not {"urllib3", "cattrs", "socket", "ssl", "click", "asyncio"} & loaded_by("from mixwire import Mixpanel")
+    made = "from mixwire import Mixpanel; Mixpanel('T0')"
+    assert "urllib3" in loaded_by(made)
+    assert "cattrs" not in loaded_by(made)
+
+
 def test_every_module_of_the_core_has_a_test_file_of_its_own() -> None:
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "core").glob("test_*.py")}
     assert {path.stem for path in CORE if path.name != "__init__.py"} <= tested

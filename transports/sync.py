@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..core import (
     Batch,
@@ -30,8 +30,10 @@ from .base import Ledger, Post, Stats, Transport, checked
 from .dead_letters import DeadLetters
 from .drive import drive
 from .listeners import OnOutcome
-from .network import Network
 from .reports import Reporter
+
+if TYPE_CHECKING:
+    from .network import Network
 
 __all__ = ["SyncTransport"]
 
@@ -99,6 +101,9 @@ class SyncTransport(Transport):
         self._deadline_seconds = deadline_seconds
         self._network: Network | None = None
         if post is None:
+            # Only who makes requests pays for loading what they take.
+            from .network import Network
+
             post = self._network = Network(
                 connect_timeout_seconds=connect_timeout_seconds,
                 request_timeout_seconds=request_timeout_seconds,
