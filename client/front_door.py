@@ -381,7 +381,9 @@ class Mixpanel:
         """
         self._people(distinct_id, "$union", properties, meta)
 
-    def people_unset(self, distinct_id: UserId, properties: list[str] | tuple[str, ...], meta: _Given | None = None) -> None:
+    def people_unset(
+        self, distinct_id: UserId, properties: list[str] | tuple[str, ...], meta: _Given | None = None
+    ) -> None:
         """
         Remove the properties with these names from a profile; else as `people_set`.
         """

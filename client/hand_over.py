@@ -5,6 +5,8 @@ A consumer of the caller's as a transport: `ConsumerTransport`.
 from __future__ import annotations
 
 import inspect
+import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -23,6 +25,7 @@ ENDPOINTS: Final = {
 """What consumers call the endpoints."""
 
 _NAMES: Final = {endpoint: name for name, endpoint in ENDPOINTS.items()}
+_BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _ALLOWED: Final = "an object with send(endpoint, json_message, api_key=None)"
 
 
@@ -62,7 +65,7 @@ class ConsumerTransport(Transport):
             self._ledger.settle(outcome)
             return outcome
         for message in messages:
-            name, text = _NAMES[message.endpoint], message.body.decode()
+            name, text = _NAMES[message.endpoint], _ascii(message.body)
             if message.endpoint is Endpoint.IMPORT and self._most == 3:
                 self._send(name, text, keys)
             elif self._least == 3:
@@ -99,6 +102,15 @@ class ConsumerTransport(Transport):
             return False
         method()
         return True
+
+
+def _ascii(body: bytes) -> str:
+    """
+    The JSON with each character beyond ASCII escaped: consumers write to files and queues of any encoding, and the
+    official client gives them no others.
+    """
+    text = body.decode()
+    return text if text.isascii() else _BEYOND_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def _send_of(consumer: object) -> tuple[Callable[..., Any], int, int]:  # Any: what it returns is not looked at

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .core import Message
+from .core import Effect, Message
 from .core.limits import PROPERTY_NAME_CHARACTERS, STRING_BYTES
 from .transports.reports import Reporter
 
@@ -18,6 +18,7 @@ _MAX_KNOWN_NAMES: Final = 4_096
 _MAX_CHARACTERS: Final = PROPERTY_NAME_CHARACTERS.maximum
 # No character takes more than four bytes.
 _SURELY_SHORT: Final = STRING_BYTES.maximum // 4
+_WORDS: Final = {effect: f"Mixpanel takes a message, but something in it is {effect.value}" for effect in Effect}
 _SCALARS: Final = frozenset({int, float, bool, type(None)})
 
 
@@ -35,7 +36,7 @@ class Notices:
         Log the findings in *message*.
         """
         for finding in message.findings():
-            self._reporter.tell(f"Mixpanel accepts this, but {finding.effect.value}", str(finding))
+            self._reporter.tell(_WORDS[finding.effect], str(finding))
 
     def is_plain(self, event: str, properties: Mapping[str, Any]) -> bool:  # Any: whatever the caller gave
         """

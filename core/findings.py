@@ -63,6 +63,8 @@ class Finding:
     reason: str
 
     def __str__(self) -> str:
+        if self.effect is Effect.UNDOCUMENTED:
+            return f"{self.path}: {self.reason}"
         return f"{self.path} would be {self.effect.value}: {self.reason}"
 
 
@@ -117,6 +119,7 @@ _SERVER_NAMES: Final = frozenset(
     """.split()
 )
 _WITH_NAMES: Final = ("$set", "$set_once", "$add", "$append", "$union", "$remove")
+_OPERATORS: Final = frozenset({*_WITH_NAMES, "$unset", "$delete"})
 _MAX_STRING: Final = STRING_BYTES.maximum
 
 
@@ -129,9 +132,10 @@ def find(body: bytes, *, is_event: bool) -> tuple[Finding, ...]:
     if is_event:
         _find_in_event(record, found)
         return tuple(found)
-    several = [name for name in record if name in _WITH_NAMES or name in ("$unset", "$delete")]
-    if len(several) > 1:
-        reason = "the order in which the server applies several operators is not documented"
+    several = [name for name in record if name in _OPERATORS]
+    touched = [name for operator in several for name in _names(record[operator])]
+    if len(several) > 1 and ("$delete" in several or len(set(touched)) < len(touched)):
+        reason = "in which order the server applies operators to one property is not documented"
         found.append(Finding(" and ".join(several), Effect.UNDOCUMENTED, reason))
     names = record.get("$unset")
     if isinstance(names, list):
@@ -142,6 +146,13 @@ def find(body: bytes, *, is_event: bool) -> tuple[Finding, ...]:
         if _is_object(properties):
             _find_in_properties(properties, operator, _KNOWN_PROFILE_NAMES, PROFILE_CONTAINER_BYTES.maximum, found)
     return tuple(found)
+
+
+def _names(content: JSON) -> list[str]:
+    """
+    The properties that an operator touches.
+    """
+    return list(map(str, content)) if isinstance(content, dict | list) else []
 
 
 def _is_object(value: JSON) -> TypeGuard[dict[str, JSON]]:

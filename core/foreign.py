@@ -89,8 +89,9 @@ def _message(endpoint: Endpoint, body: bytes, path: str) -> Message:
     if not isinstance(record, dict):
         raise InvalidValue(path, "a JSON object", f"a JSON {describe(record)}")
     limit = EVENT_BYTES if endpoint in _EVENTS else UPDATE_BYTES
-    if len(body) > limit.maximum:
-        raise LimitExceeded(path, limit, len(body))
+    # Escapes and spaces may make a longer text of a message that fits.
+    if len(body) > limit.maximum and (size := len(orjson.dumps(record))) > limit.maximum:
+        raise LimitExceeded(path, limit, size)
     if endpoint in _EVENTS:
         return _event(endpoint, body, record, path)
     names = ("$distinct_id",) if endpoint is Endpoint.ENGAGE else ("$group_key", "$group_id")

@@ -24,6 +24,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FunctionType
 from typing import IO, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -416,7 +417,7 @@ class Reader:
             file.close()
 
     def _open(self, name: str, mode: str) -> IO[str]:
-        self._files.append(Path(name).open(mode, encoding=self.encoding))
+        self._files.append(Path(name).open(mode, encoding=self.encoding))  # noqa: SIM115  # see `close_files`
         return self._files[-1]
 
 
@@ -498,7 +499,8 @@ def test_what_the_log_file_consumer_wrote_is_sent_by_its_replay_byte_for_byte(
 
     assert hosts.got() == expected(US, [sent for name in CALLS for sent in SENT[GUIDE][name]])
     lines = Path("MIXPANEL_LOG.txt").read_text(encoding="utf-8").splitlines()
-    assert [line.split("::", 1)[1] for line in lines] == [record.body.decode() for record in hosts.judge.records()]
+    bodies = [arrival.body.decode() for arrival in hosts.judge.arrivals()]
+    assert bodies == [f"[{message}]" for _, message in (line.split("::", 1) for line in lines)]
 
 
 def test_the_log_file_consumer_takes_any_text_where_files_are_ascii(
@@ -543,14 +545,14 @@ def test_with_the_queue_consumer_every_call_of_the_guide_goes_into_the_queue(
     )
 
 
-def signatures(block: Block) -> list[inspect.Signature]:
+def documented(block: Block) -> list[FunctionType]:
     """
-    The signatures in a block, by the lines that begin one.
+    Functions with the signatures in a block; a line holds each.
     """
     made: dict[str, Any] = {}
     for line in re.findall(r"^def .*:$", block.code, re.MULTILINE):
         exec(f"{line} ...", made)
-    return [each for each in made.values() if inspect.isfunction(each)]
+    return [each for each in made.values() if isinstance(each, FunctionType)]
 
 
 def parameters(function: Callable[..., object]) -> list[tuple[str, object, object]]:
@@ -559,10 +561,10 @@ def parameters(function: Callable[..., object]) -> list[tuple[str, object, objec
 
 @pytest.mark.parametrize("block", SIGNATURES, ids=str)
 def test_our_methods_take_what_the_signatures_of_the_reference_say(block: Block) -> None:
-    documented = signatures(block)
+    functions = documented(block)
 
-    assert len(documented) == block.code.count("Returns:\n\nNone") == block.code.count("def ")
-    for function in documented:
+    assert len(functions) == block.code.count("Returns:\n\nNone") == block.code.count("def ")
+    for function in functions:
         ours = getattr(mixwire.Mixpanel, function.__name__)
         assert parameters(ours)[1:] == parameters(function), function.__name__
         assert inspect.signature(ours).return_annotation == "None"

@@ -192,12 +192,17 @@ def test_r79_names_known_for_events_are_not_thereby_known_for_profiles() -> None
 @pytest.mark.parametrize(
     ("update", "path"),
     [
-        ({"$set": {"a": 1}, "$add": {"b": 1}}, "$set and $add"),
+        ({"$set": {"a": 1}, "$add": {"a": 1}}, "$set and $add"),
+        ({"$unset": ["a"], "$append": {"b": 1, "a": 2}}, "$unset and $append"),
         ({"$token": "T", "$unset": ["a"], "$ip": "0", "$delete": ""}, "$unset and $delete"),
     ],
 )
-def test_several_operators_in_one_update_have_no_documented_order(update: dict[str, object], path: str) -> None:
+def test_several_operators_on_one_property_have_no_documented_order(update: dict[str, object], path: str) -> None:
     assert in_update(update) == [(path, Effect.UNDOCUMENTED)]
+
+
+def test_several_operators_on_different_properties_need_no_order() -> None:
+    assert in_update({"$set": {"a": 1}, "$add": {"b": 1}, "$unset": ["c"]}) == []
 
 
 def test_an_operator_without_an_object_is_left_alone() -> None:
