@@ -8,11 +8,13 @@ each text names one.
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias
@@ -36,15 +38,15 @@ from .core.limits import BATCH_MESSAGES
 from .core.project import server_url
 from .credentials import ServiceAccountCredentials, credentials_of
 from .exceptions import MixpanelException
-from .hand_over import ENDPOINTS
-from .transports import BufferedTransport, Network, Post, SyncTransport, Transport
+from .hand_over import ENDPOINTS, takes_utf8
+from .transports import BufferedTransport, Network, SyncTransport, Transport
 
 __all__ = ["BufferedConsumer", "Consumer"]
 
-_Keys: TypeAlias = "str | tuple[str | None, str | None] | None"
+_Keys: TypeAlias = "str | tuple[str | None, str | None] | list[str | None] | None"
 """An API key, or the key and the secret together."""
 
-_FLUSH_SECONDS: Final = 30.0
+_SECONDS: Final = 30.0
 _MAX_REMEMBERED: Final = 1_000
 _NAMELESS: Final = "none"
 """Stands for the token of a text that has none. What to say about that is the server's business."""
@@ -52,10 +54,33 @@ _HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?
 _ADDRESS: Final = re.compile(r"(https?://[^/?#\s]+)(/[!-~]*)?")
 
 
+class _Network(Network):
+    """
+    A network in which some endpoints have addresses of their own.
+    """
+
+    def __init__(self, addresses: Mapping[str, str], timeout: float, ca_file: str | Path | None) -> None:
+        super().__init__(
+            request_timeout_seconds=timeout, ca_file=None if ca_file is None else str(ca_file), max_connections=6
+        )
+        self._addresses = addresses
+
+    def within(self, request: Request, seconds: float) -> Answer:
+        parts = urlsplit(request.url)
+        address = self._addresses.get(parts.path)
+        if address is not None:
+            request = evolve(request, url=f"{address}?{parts.query}")
+        return super().within(request, seconds)
+
+
 class _Adapter(ABC):
     """
     What both have in common: from the official arguments to a transport for each token and secret.
     """
+
+    # For subclasses that replace `send` and never call this __init__.
+    _is_closed = False
+    _network: Network | None = None
 
     def __init__(
         self,
@@ -80,15 +105,14 @@ class _Adapter(ABC):
         self._max_tries = retry_limit + 1
         self._server = _host(api_host)
         self._credentials = credentials_of(credentials)
-        self._network = Network(
-            request_timeout_seconds=timeout, ca_file=None if ca_file is None else str(ca_file), max_connections=6
-        )
         urls = {"/track": events_url, "/engage": people_url, "/groups": groups_url, "/import": import_url}
         names = {"/track": "events_url", "/engage": "people_url", "/groups": "groups_url", "/import": "import_url"}
         chosen = {path: _address(url, names[path]) for path, url in urls.items() if url is not None}
-        self._post: Post = partial(_post_to, self._network, chosen) if chosen else self._network
+        if "/track" in chosen and "/import" not in chosen:
+            # Old events stay with the server that was chosen for events.
+            chosen["/import"] = chosen["/track"].rpartition("/")[0] + "/import"
+        self._network = self._post = _Network(chosen, timeout, ca_file)
         self._transports: dict[tuple[str, Credentials | None], Transport] = {}
-        self._is_closed = False
 
     @abstractmethod
     def _open(self, project: Project) -> Transport:
@@ -96,6 +120,7 @@ class _Adapter(ABC):
         A transport that delivers for *project*.
         """
 
+    @takes_utf8
     def send(self, endpoint: str, json_message: str, api_key: _Keys = None, api_secret: str | None = None) -> bool:
         """
         Take the message, or the list of messages, that *json_message* is; white space around it does not matter.
@@ -115,7 +140,9 @@ class _Adapter(ABC):
         """
         if not isinstance(endpoint, str) or endpoint not in ENDPOINTS:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise MixpanelException("endpoint must be one of " + ", ".join(map(repr, ENDPOINTS)) + ", not another")
-        if isinstance(api_key, tuple):
+        if isinstance(api_key, tuple | list):
+            if len(api_key) != 2:
+                raise InvalidValue("api_key", "a key, or a pair of key and secret", f"{len(api_key)} of them")
             _, api_secret = api_key
         if self._is_closed:
             raise MixpanelException("the consumer had been closed")
@@ -128,19 +155,36 @@ class _Adapter(ABC):
                 credentials = ProjectSecret(api_secret)
             except InvalidValue as fault:
                 raise fault.at("api_secret") from None
-        outcome = self._transport(token_of(messages[0]) or _NAMELESS, credentials).send(*messages)
+        outcome = Outcome.total(
+            [
+                self._transport(token, credentials).send(*each)
+                for token, each in itertools.groupby(messages, lambda message: token_of(message) or _NAMELESS)
+            ]
+        )
         if not outcome.is_success:
             raise MixpanelException(outcome=outcome)
         return True
 
-    def close(self) -> None:
+    def close(self, timeout: float = _SECONDS) -> None:
         """
-        Deliver what is held, and close the connections. What is sent afterwards is refused.
+        Deliver what is held, for *timeout* seconds, and close the connections. What is sent afterwards is refused.
+
+        Raises:
+            MixpanelException: If something was not delivered, here or before, and no call has told it yet.
         """
         self._is_closed = True
-        for transport in list(self._transports.values()):
-            transport.close()
+        if self._network is None:
+            return
+        end = time.monotonic() + timeout
+        outcomes = [transport.close(max(end - time.monotonic(), 0.0)) for transport in list(self._transports.values())]
         self._network.close()
+        _tell(Outcome.total([*outcomes, *self._untold()]))
+
+    def _untold(self) -> list[Outcome]:
+        """
+        What became of messages behind everybody's back.
+        """
+        return []
 
     def __enter__(self) -> Self:
         return self
@@ -163,6 +207,8 @@ class _Adapter(ABC):
             found = self._transports.setdefault(key, made)
             if found is not made:
                 made.close()
+        if self._is_closed:  # in this very moment, by another thread
+            found.close()
         return found
 
 
@@ -265,28 +311,43 @@ class BufferedConsumer(_Adapter):
         if type(max_size) is not int or max_size < 1:
             raise InvalidValue("max_size", "an int, at least 1", _found(max_size))
         self._max_messages = min(max_size, BATCH_MESSAGES.maximum)
-        self._remembered: deque[Outcome] = deque(maxlen=_MAX_REMEMBERED)
+        self._remembered: deque[tuple[int, Outcome]] = deque(maxlen=_MAX_REMEMBERED)
+        self._dropped = 0
 
-    def flush(self) -> None:
+    def flush(self, timeout: float = _SECONDS) -> None:
         """
-        Deliver what is held now, and say what became of everything since the last flush.
+        Deliver what is held now, for *timeout* seconds, and say what became of everything since the last flush.
 
         Raises:
-            MixpanelException: If something was not delivered, or not within 30 seconds. What is only late is kept and
-                tried again; what was refused is in the exception, and gone from here.
+            MixpanelException: If something was not delivered, or not in time, or there was no room for it. What is
+                only late is kept and tried again; what was refused is in the exception, and gone from here.
         """
+        end = time.monotonic() + timeout
+        outcomes: list[Outcome] = []
+        late = 0
         transports = list(self._transports.values())
-        outcomes = [transport.flush(_FLUSH_SECONDS) for transport in transports]
-        while self._remembered:
-            outcomes.append(self._remembered.popleft())
-        outcome = Outcome.total(outcomes)
-        late = sum(transport.stats().held for transport in transports)
+        for transport in transports:
+            outcomes.append(transport.flush(max(end - time.monotonic(), 0.0)))
+            if time.monotonic() >= end:
+                # Else what is held came after the flush began.
+                late += transport.stats().held
+        dropped = sum(transport.stats().dropped for transport in transports)
+        sentences: list[str] = []
         if late:
-            sentence = f"{late:,} messages are not delivered yet; they are kept and tried again"
-            raise MixpanelException(sentence, outcome=outcome)
-        if not outcome.is_success:
-            endpoint, message = _refused(outcome)
-            raise MixpanelException(outcome=outcome, message=message, endpoint=endpoint)
+            sentences.append(f"{late:,} messages are not delivered yet; they are kept and tried again")
+        if dropped > self._dropped:
+            sentences.append(f"{dropped - self._dropped:,} messages were dropped, because there was no room for them")
+        self._dropped = dropped
+        _tell(Outcome.total([*outcomes, *self._untold()]), *sentences)
+
+    def _untold(self) -> list[Outcome]:
+        taken: list[tuple[int, Outcome]] = []
+        try:
+            while True:
+                taken.append(self._remembered.popleft())
+        except IndexError:  # another flush may have taken the last one
+            # What was there at a fork is told by the parent.
+            return [outcome for pid, outcome in taken if pid == os.getpid()]
 
     def _open(self, project: Project) -> Transport:
         transport = BufferedTransport(project, max_messages=self._max_messages, post=self._post)
@@ -295,7 +356,17 @@ class BufferedConsumer(_Adapter):
 
     def _remember(self, outcome: Outcome) -> None:
         if not outcome.is_success:
-            self._remembered.append(evolve(outcome, delivered=()))
+            self._remembered.append((os.getpid(), evolve(outcome, delivered=())))
+
+
+def _tell(outcome: Outcome, *sentences: str) -> None:
+    """
+    Raise what there is to tell.
+    """
+    if sentences or not outcome.is_success:
+        endpoint, message = _refused(outcome)
+        said = ("; ".join(sentences),) if sentences else ()
+        raise MixpanelException(*said, outcome=outcome, message=message, endpoint=endpoint)
 
 
 def _refused(outcome: Outcome) -> tuple[str | None, str | None]:
@@ -314,7 +385,8 @@ def _number(value: float, name: str, least: float) -> float:
     if type(value) is not int and type(value) is not float:
         raise InvalidValue(name, "a number of seconds", describe(value))
     if not least <= value <= 3600:
-        raise InvalidValue(name, f"from {least:g} to 3,600 seconds", f"{value:g}")
+        found = f"{value:g}" if abs(value) < 10**9 or type(value) is float else "int"
+        raise InvalidValue(name, f"from {least:g} to 3,600 seconds", found)
     return float(value)
 
 
@@ -349,9 +421,3 @@ def _address(url: str, name: str) -> str:
         return server_url(match[1]) + (match[2] or "/")
     except InvalidValue as fault:
         raise fault.at(name) from None
-
-
-def _post_to(network: Network, chosen: Mapping[str, str], request: Request) -> Answer:
-    parts = urlsplit(request.url)
-    address = chosen.get(parts.path)
-    return network(request if address is None else evolve(request, url=f"{address}?{parts.query}"))

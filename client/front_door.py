@@ -533,7 +533,7 @@ class Mixpanel:
     def close(self, timeout: float | None = None) -> Outcome:
         """
         Deliver what is held, and close the transport; give up after *timeout* seconds, or those that the transport was
-        made with. With a consumer, call its ``close`` or ``flush``.
+        made with. A consumer is only flushed: it is the caller's, and may serve others.
         """
         return Outcome.total([transport.close(timeout) for transport in self._transports()])
 
@@ -655,7 +655,7 @@ class Mixpanel:
         """
         transport, (api_key, api_secret) = self._transport, keys
         if isinstance(transport, ConsumerTransport):
-            transport.send_with((message,), keys)
+            _told(transport.send_with((message,), keys))
             return
         if api_secret is not None and self._project.credentials is None:
             if self._by_secret is not None:

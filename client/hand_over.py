@@ -8,13 +8,13 @@ import inspect
 import json
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from .core import Cause, Endpoint, Failed, InvalidValue, Message, Outcome
 from .core.errors import describe
 from .transports.base import Ledger, Stats, Transport, checked
 
-__all__ = ["ENDPOINTS", "ConsumerTransport"]
+__all__ = ["ENDPOINTS", "ConsumerTransport", "takes_utf8"]
 
 ENDPOINTS: Final = {
     "events": Endpoint.TRACK,
@@ -27,6 +27,19 @@ ENDPOINTS: Final = {
 _NAMES: Final = {endpoint: name for name, endpoint in ENDPOINTS.items()}
 _BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _ALLOWED: Final = "an object with send(endpoint, json_message, api_key=None)"
+
+
+_MARK: Final = "takes_utf8"
+
+_Method = TypeVar("_Method", bound=Callable[..., object])
+
+
+def takes_utf8(send: _Method) -> _Method:
+    """
+    Marks a ``send`` that takes any text; others are given ASCII.
+    """
+    setattr(send, _MARK, True)
+    return send
 
 
 class ConsumerTransport(Transport):
@@ -45,6 +58,7 @@ class ConsumerTransport(Transport):
     def __init__(self, consumer: object) -> None:
         self._consumer = consumer
         self._send, self._most, self._least = _send_of(consumer)
+        self._text = bytes.decode if getattr(self._send, _MARK, False) is True else _ascii
         self._ledger = Ledger()
         self._is_closed = False
 
@@ -65,7 +79,7 @@ class ConsumerTransport(Transport):
             self._ledger.settle(outcome)
             return outcome
         for message in messages:
-            name, text = _NAMES[message.endpoint], _ascii(message.body)
+            name, text = _NAMES[message.endpoint], self._text(message.body)
             if message.endpoint is Endpoint.IMPORT and self._most == 3:
                 self._send(name, text, keys)
             elif self._least == 3:
@@ -78,30 +92,25 @@ class ConsumerTransport(Transport):
 
     def flush(self, timeout: float | None = None) -> Outcome:
         """
-        Call ``flush()`` of the consumer, if it has one: the empty outcome.
+        Call ``flush()`` of the consumer, if it has one, with the *timeout* if it takes one: the empty outcome.
         """
-        self._call("flush")
+        flush = getattr(self._consumer, "flush", None)
+        if callable(flush):
+            flush() if timeout is None or not _takes_timeout(flush) else flush(timeout)
         return Outcome()
 
     def close(self, timeout: float | None = None) -> Outcome:
         """
-        Call ``close()`` of the consumer, or ``flush()``, if it has one: the empty outcome.
+        Call ``flush()`` of the consumer, if it has one, and hand over no more: the empty outcome. The consumer stays
+        open: it is the caller's, and may serve others.
         """
         if not self._is_closed:
             self._is_closed = True
-            if not self._call("close"):
-                self._call("flush")
+            self.flush(timeout)
         return Outcome()
 
     def stats(self) -> Stats:
         return self._ledger.stats()
-
-    def _call(self, name: str) -> bool:
-        method = getattr(self._consumer, name, None)
-        if not callable(method):
-            return False
-        method()
-        return True
 
 
 def _ascii(body: bytes) -> str:
@@ -117,12 +126,14 @@ def _send_of(consumer: object) -> tuple[Callable[..., Any], int, int]:  # Any: w
     """
     The consumer's ``send``, and with how many arguments it may be called: at most and at least, 2 or 3.
     """
+    if isinstance(consumer, Transport):
+        raise InvalidValue("consumer", _ALLOWED, "a Transport, which is given as transport=...")
     if isinstance(consumer, type):
         raise InvalidValue("consumer", _ALLOWED, f"the class {consumer.__qualname__} itself")
     send = getattr(consumer, "send", None)
     if not callable(send):
         raise InvalidValue("consumer", _ALLOWED, f"{describe(consumer)}, which has none")
-    if inspect.iscoroutinefunction(send):
+    if _is_asynchronous(send) or _is_asynchronous(type(send).__call__):
         raise InvalidValue("consumer.send", "a plain function", "a coroutine function, which nobody would wait for")
     try:
         signature = inspect.signature(send)
@@ -132,6 +143,20 @@ def _send_of(consumer: object) -> tuple[Callable[..., Any], int, int]:  # Any: w
     if not takes:
         raise InvalidValue("consumer.send", "callable as send(endpoint, json_message, api_key)", "of another form")
     return send, takes[-1], takes[0]
+
+
+def _takes_timeout(flush: Callable[..., object]) -> bool:
+    try:
+        return "timeout" in inspect.signature(flush).parameters
+    except (TypeError, ValueError):  # written in C, and silent about it
+        return False
+
+
+def _is_asynchronous(function: object) -> bool:
+    if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+        return False
+    # Of some mocks `inspect` holds it to be true, because their flags are mocks too.
+    return type(getattr(getattr(inspect.unwrap(function), "__code__", None), "co_flags", 0)) is int
 
 
 def _binds(signature: inspect.Signature, count: int) -> bool:

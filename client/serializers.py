@@ -28,7 +28,7 @@ class DatetimeSerializer(json.JSONEncoder):
             TypeError: If *o* is something else.
         """
         if isinstance(o, datetime):
-            return instant_text(o)
+            return instant_text(o, "the datetime")
         return super().default(o)
 
 

@@ -110,23 +110,27 @@ class _Part:
     """
     A piece of the batch that is not settled yet.
 
-    `doubt` is where its messages stand if nothing better is learnt: set once they may have been applied.
+    `doubt` is where its messages stand if nothing better is learnt: set once they may have been applied. `status` is
+    that of its last answer.
     """
 
     batch: Batch
     tries: int = 0
     doubt: Unknown | None = None
+    status: int | None = None
     is_rechecked: bool = False
 
     def after(self, verdict: Verdict) -> _Part:
         unknown = verdict.outcome.unknown
-        return evolve(self, tries=self.tries + 1, doubt=unknown[0] if unknown else self.doubt)
+        left: tuple[Failed | Unknown, ...] = (*verdict.outcome.failed, *unknown)
+        status = left[0].status if left else None
+        return evolve(self, tries=self.tries + 1, doubt=unknown[0] if unknown else self.doubt, status=status)
 
-    def given_up(self, cause: Cause, detail: str, status: int | None = None) -> Outcome:
+    def given_up(self, cause: Cause, detail: str) -> Outcome:
         messages = self.batch.messages
         if self.doubt is not None:
             return Outcome(unknown=tuple(evolve(self.doubt, message=message) for message in messages))
-        return Outcome(failed=tuple(Failed(message, cause, detail, status) for message in messages))
+        return Outcome(failed=tuple(Failed(message, cause, detail, self.status) for message in messages))
 
 
 def _rerouted(part: _Part, now: int) -> _Part:
@@ -256,7 +260,7 @@ class Delivery:
     def _give_up(self, part: _Part, behind: tuple[_Part, ...], verdict: Verdict) -> Delivery:
         last = verdict.outcome.failed[0] if verdict.outcome.failed else verdict.outcome.unknown[0]
         rest = (each.given_up(Cause.NOT_TRIED, last.detail) for each in behind)
-        return self._on((), part.given_up(last.cause, last.detail, last.status), *rest, verdict=verdict)
+        return self._on((), part.given_up(last.cause, last.detail), *rest, verdict=verdict)
 
     def _on(
         self, parts: tuple[_Part, ...], *settled: Outcome, verdict: Verdict | None, wait: Wait | None = None

@@ -7,7 +7,6 @@ it may be sent twice, whether others may overtake it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Final, cast
@@ -15,7 +14,7 @@ from typing import Final, cast
 import orjson
 
 from .errors import InvalidValue, LimitExceeded, describe
-from .limits import EVENT_BYTES, UPDATE_BYTES
+from .limits import EVENT_BYTES, NESTING, UPDATE_BYTES
 from .messages import Endpoint, Key, Message
 from .profiles import is_repeatable
 from .properties import JSON
@@ -28,7 +27,11 @@ _ROOT: Final = "json_message"
 _EVENTS: Final = frozenset({Endpoint.TRACK, Endpoint.IMPORT})
 _BARRIERS: Final = frozenset({"$create_alias", "$identify", "$merge"})
 _IDS: Final = ("distinct_id", "$user_id", "$device_id", "alias", "$identified_id", "$anon_id")
-_BETWEEN: Final = re.compile(r"[\s,]*")
+_TOKENS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},]')
+"""Texts, so that what stands in them is passed over, and what opens, closes and parts values."""
+_STEPS: Final = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
+_MAX_DEPTH: Final = 3 + NESTING.maximum
+"""A list, a message in it, its properties or an operator, and what values may hold."""
 
 
 def messages_from_json(endpoint: Endpoint, text: str | bytes) -> tuple[Message, ...]:
@@ -44,12 +47,18 @@ def messages_from_json(endpoint: Endpoint, text: str | bytes) -> tuple[Message, 
     if not isinstance(text, str | bytes):  # pyright: ignore[reportUnnecessaryIsInstance]  # a queue may hold anything
         raise InvalidValue(_ROOT, "a str of JSON", describe(cast("object", text)))
     body = utf8(text, _ROOT).encode() if isinstance(text, str) else text
-    # A line break can only stand between the values of JSON, never inside of one.
-    body = body.strip().replace(b"\r", b" ").replace(b"\n", b" ")
-    if not body.startswith(b"["):
-        return (_message(endpoint, body, _ROOT),)
-    _parsed(body, _ROOT)
-    return tuple(_message(endpoint, each, f"{_ROOT}[{index}]") for index, each in enumerate(_elements(body.decode())))
+    body = body.strip()
+    said = _parsed(body, _ROOT)
+    # In sound JSON a line break can only stand between values, never inside of one.
+    body = body.replace(b"\r", b" ").replace(b"\n", b" ")
+    if not isinstance(said, list):
+        if body.count(b"[") + body.count(b"{") > _MAX_DEPTH:
+            (body,) = _elements(b"[%b]" % body)
+        return (_message(endpoint, body, said, _ROOT),)
+    return tuple(
+        _message(endpoint, each, record, f"{_ROOT}[{index}]")
+        for index, (each, record) in enumerate(zip(_elements(body), said, strict=True))
+    )
 
 
 def token_of(message: Message) -> str | None:
@@ -64,15 +73,21 @@ def token_of(message: Message) -> str | None:
     return token if isinstance(token, str) else None
 
 
-def _elements(text: str) -> Iterator[bytes]:
+def _elements(body: bytes) -> Iterator[bytes]:
     """
-    The elements of a JSON list, as they are written.
+    The elements of a JSON list, as they are written. Not by a decoder, which would write numbers anew, and goes as deep
+    into the stack as the text is nested.
     """
-    decoder, start = json.JSONDecoder(), 1
-    while (start := cast("re.Match[str]", _BETWEEN.match(text, start)).end()) < len(text) - 1:
-        _, end = decoder.raw_decode(text, start)
-        yield text[start:end].encode()
-        start = end
+    depth, start = 0, 1
+    for token in _TOKENS.finditer(body):
+        depth += _STEPS.get(token[0], 0)
+        if depth > _MAX_DEPTH:
+            raise LimitExceeded(_ROOT, NESTING, depth - 3)
+        if depth == 1 and token[0] == b",":
+            yield body[start : token.start()].strip()
+            start = token.end()
+    if last := body[start:-1].strip():
+        yield last
 
 
 def _parsed(body: bytes, path: str) -> JSON:
@@ -84,14 +99,15 @@ def _parsed(body: bytes, path: str) -> JSON:
     raise InvalidValue(path, "a JSON object", "broken JSON")
 
 
-def _message(endpoint: Endpoint, body: bytes, path: str) -> Message:
-    record = _parsed(body, path)
+def _message(endpoint: Endpoint, body: bytes, record: JSON, path: str) -> Message:
     if not isinstance(record, dict):
         raise InvalidValue(path, "a JSON object", f"a JSON {describe(record)}")
     limit = EVENT_BYTES if endpoint in _EVENTS else UPDATE_BYTES
     # Escapes and spaces may make a longer text of a message that fits.
-    if len(body) > limit.maximum and (size := len(orjson.dumps(record))) > limit.maximum:
-        raise LimitExceeded(path, limit, size)
+    if len(body) > limit.maximum:
+        body = orjson.dumps(record)
+        if len(body) > limit.maximum:
+            raise LimitExceeded(path, limit, len(body))
     if endpoint in _EVENTS:
         return _event(endpoint, body, record, path)
     names = ("$distinct_id",) if endpoint is Endpoint.ENGAGE else ("$group_key", "$group_id")

@@ -13,7 +13,8 @@ from typing import Any, Final, TypeAlias, cast
 from .changes import Add, Append, Delete, GroupChange, PeopleChange, Remove, Set, SetOnce, Union, Unset
 from .errors import InvalidValue, describe
 from .profiles import GroupOp, PeopleOp, RawGroupOp, RawPeopleOp, UpdateOptions
-from .times import time_of
+from .text import short_name
+from .times import seconds, time_of
 
 __all__ = ["Where", "group_operation", "in_message", "people_operation", "update_options"]
 
@@ -51,9 +52,12 @@ def people_operation(update: Mapping[str, object], where: Where = in_message) ->
     distinct_id: Any = _taken(rest, "$distinct_id", where)
     changes, options, is_known = _read(rest, where)
     try:
-        if is_known:
-            return PeopleOp(distinct_id, *changes, time=time_of(cast("Any", rest.get("$time"))), options=options)
-        return RawPeopleOp(distinct_id, rest)
+        time = time_of(cast("Any", rest.get("$time")))
+        if changes:
+            operation = PeopleOp(distinct_id, *changes, time=time, options=options)
+            if is_known:
+                return operation
+        return RawPeopleOp(distinct_id, rest if time is None else {**rest, "$time": seconds(time)})
     except InvalidValue as fault:
         raise _placed(fault, rest, where) from None
 
@@ -71,11 +75,13 @@ def group_operation(update: Mapping[str, object], where: Where = in_message) -> 
     group_id: Any = _taken(rest, "$group_id", where)
     changes, options, is_known = _read(rest, where)
     try:
+        time = time_of(cast("Any", rest.get("$time")))
+        # Where nothing else is known, the options are checked with a change that stands for the unknown ones.
+        known = cast("tuple[GroupChange, ...]", changes) or (Delete(),)
+        operation = GroupOp(group_key, group_id, *known, time=time, options=options)
         if is_known:
-            known = cast("tuple[GroupChange, ...]", changes)
-            time = time_of(cast("Any", rest.get("$time")))
-            return GroupOp(group_key, group_id, *known, time=time, options=options)
-        return RawGroupOp(group_key, group_id, rest)
+            return operation
+        return RawGroupOp(group_key, group_id, rest if time is None else {**rest, "$time": seconds(time)})
     except InvalidValue as fault:
         raise _placed(fault, rest, where) from None
 
@@ -142,6 +148,8 @@ def _placed(fault: InvalidValue, rest: dict[str, object], where: Where) -> Inval
     if root == "options":
         return fault.at(" and ".join(where(name) for name in rest if name in _OPTIONS))
     if root == "update":
-        name = next((name for name in rest if inside.startswith(f"{name!r}]")), None)
-        return fault if name is None else fault.at(where(name) + inside.removeprefix(f"{name!r}]"))
+        for name in rest:
+            if type(name) is str and inside.startswith(written := f"{short_name(name)}]"):
+                return fault.at(where(name) + inside.removeprefix(written))
+        return fault
     return fault.at(where(f"${root}"))

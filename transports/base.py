@@ -7,7 +7,9 @@ any moment, is the law that every transport obeys and `Transport.stats` shows.
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
@@ -54,14 +56,21 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        # Reentrant: a signal handler may ask for the figures while its thread changes them.
-        self._lock = threading.RLock()
+        self.unlock()
+        _LEDGERS.add(self)
         self._accepted = 0
         self._delivered = 0
         self._rejected = 0
         self._failed = 0
         self._unknown = 0
         self._dropped = 0
+
+    def unlock(self) -> None:
+        """
+        Have a new lock; for a child process, in which nobody gives back what was locked at the fork.
+        """
+        # Reentrant: a signal handler may ask for the figures while its thread changes them.
+        self._lock = threading.RLock()
 
     def accept(self, count: int) -> None:
         """
@@ -102,6 +111,18 @@ class Ledger:
                 dropped=self._dropped,
                 held=self._accepted - gone,
             )
+
+
+_LEDGERS: Final[weakref.WeakSet[Ledger]] = weakref.WeakSet()
+
+
+def _unlock_all() -> None:
+    for ledger in tuple(_LEDGERS):
+        ledger.unlock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_all)
 
 
 def checked(messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -516,3 +516,43 @@ def test_without_a_single_date_header_the_clock_of_the_server_is_not_known(
     headers: tuple[tuple[str, str], ...],
 ) -> None:
     assert server_time(Response(status=200, headers=headers)) is None
+
+
+def statuses(verdict: Verdict) -> set[int | None]:
+    outcome = verdict.outcome
+    return {each.status for each in (*outcome.rejected, *outcome.failed, *outcome.unknown)}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("status", [0, 100, 204, 302, 400, 401, 404, 408, 413, 429, 500, 502, 503, 504, 999])
+def test_what_was_not_delivered_has_the_status_of_the_answer(status: int, count: int) -> None:
+    for endpoint in Endpoint:
+        assert statuses(interpret(batch(endpoint, count), answered(status))) == {status}
+
+
+@pytest.mark.parametrize("body", [b"0", b"<html>", b'{"status":true}', IMPORT_OK % 1])
+def test_a_200_that_did_not_deliver_is_a_status_too(body: bytes) -> None:
+    assert statuses(interpret(batch(IMPORT, 3), answered(200, body))) == {200}
+
+
+def test_a_named_record_has_the_status_of_the_answer_that_refused_it() -> None:
+    verdict = interpret(batch(IMPORT, 3), failed_records(ROW))
+    assert (letters(batch(IMPORT, 3), verdict), statuses(verdict)) == ("DRD", {400})
+
+
+@pytest.mark.parametrize(
+    "answer", [never("refused"), perhaps("reset"), NoResponse(reason="untrusted", maybe_received=False, blocked=True)]
+)
+def test_no_answer_has_no_status(answer: NoResponse) -> None:
+    assert statuses(interpret(batch(), answer)) == {None}
+
+
+def test_the_status_changes_nothing_else_about_a_verdict() -> None:
+    sent = batch(IMPORT, 3)
+    body = b'{"failed_records":[{"index":0,"message":"bad","field":"event"}],"num_records_imported":1}'
+    verdict = interpret(sent, answered(400, body))
+    assert verdict.outcome.delivered == sent.messages[1:]
+    assert verdict.outcome.rejected == (Rejected(sent.messages[0], "bad", "event"),)
+    assert len(verdict.outcome.notes) == 1
+    throttled = interpret(sent, answered(429, Retry_After="7"))
+    assert (throttled.advice, throttled.retry_after) == (THROTTLE, 7.0)

@@ -635,3 +635,105 @@ def test_a_delivery_is_untouched_while_nothing_of_it_can_have_been_applied() -> 
     assert delivery.answered(status(413)).is_untouched
     assert not delivery.answered(LOST).is_untouched
     assert not delivery.answered(status(413)).answered(OK).is_untouched
+
+
+# --- the status of the answer ---------------------------------------------------------------------------------------
+
+
+def statuses(delivery: Delivery) -> list[int | None]:
+    """
+    Of everything that was not delivered: the rejected, the failed, the unknown.
+    """
+    step = delivery.step
+    assert isinstance(step, Done)
+    outcome = step.outcome
+    return [each.status for each in (*outcome.rejected, *outcome.failed, *outcome.unknown)]
+
+
+def after(batch: Batch, *answers: Answer, policy: RetryPolicy | None = None) -> Delivery:
+    delivery = Delivery(batch, PROJECT) if policy is None else Delivery(batch, PROJECT, policy)
+    for answer in answers:
+        if isinstance(delivery.step, Wait):
+            delivery = delivery.waited()
+        delivery = delivery.answered(answer)
+    return delivery
+
+
+@pytest.mark.parametrize(
+    ("answer", "status_of_all"),
+    [(status(401), 401), (status(404), 404), (BLOCKED, None)],
+    ids=["credentials", "wrong server", "untrusted"],
+)
+def test_what_failed_at_once_has_the_status_of_the_answer(answer: Answer, status_of_all: int | None) -> None:
+    assert statuses(after(numbered(2), answer)) == [status_of_all] * 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "status_of_all"),
+    [
+        ([status(429), status(503)], 503),
+        ([status(503), status(429)], 429),
+        ([NEVER, status(429)], 429),
+        ([NEVER, NEVER], None),
+    ],
+    ids=["throttled", "limited", "reached late", "never reached"],
+)
+def test_the_status_of_the_last_answer_survives_giving_up(answers: list[Answer], status_of_all: int | None) -> None:
+    delivery = after(numbered(2), *answers, policy=RetryPolicy(max_tries=2))
+    assert statuses(delivery) == [status_of_all] * 2
+    assert isinstance(delivery.step, Done)
+    assert len(delivery.step.outcome.failed) == 2
+
+
+def test_the_status_of_the_last_answer_survives_being_abandoned() -> None:
+    waiting = after(numbered(2), status(503), status(429))
+    assert statuses(waiting.abandoned("closing")) == [429, 429]
+    assert statuses(waiting.waited().abandoned("closing")) == [429, 429]
+
+
+def test_what_is_abandoned_before_any_answer_has_no_status() -> None:
+    assert statuses(Delivery(numbered(2), PROJECT).abandoned("closing")) == [None, None]
+    assert statuses(after(numbered(1), NEVER).abandoned("closing")) == [None]
+
+
+@pytest.mark.parametrize(
+    ("answers", "status_of_all"),
+    [
+        ([status(500), status(401)], 500),
+        ([status(502), status(429)], 502),
+        ([LOST, status(401)], None),
+        ([status(500), LOST], None),
+        ([LOST, status(504)], 504),
+    ],
+    ids=["then credentials", "then a limit", "lost, then credentials", "then lost", "lost, then a server error"],
+)
+def test_doubt_keeps_the_status_of_the_answer_that_left_it(answers: list[Answer], status_of_all: int | None) -> None:
+    delivery = after(numbered(2), *answers, policy=RetryPolicy(max_tries=2))
+    assert isinstance(delivery.step, Done)
+    assert len(delivery.step.outcome.unknown) == 2
+    assert statuses(delivery) == [status_of_all] * 2
+
+
+def test_doubt_keeps_its_status_when_it_is_abandoned() -> None:
+    assert statuses(after(numbered(2), status(500), status(429)).abandoned("closing")) == [500, 500]
+
+
+@pytest.mark.parametrize(("code", "kept"), [(500, 500), (502, 502), (204, 204)])
+def test_what_must_not_be_repeated_keeps_the_status_of_its_only_answer(code: int, kept: int) -> None:
+    assert statuses(after(counts_twice(2), status(code))) == [kept, kept]
+
+
+def test_parts_behind_one_that_was_given_up_have_no_status_of_their_own() -> None:
+    delivery = after(numbered(4), status(413), status(401))
+    assert isinstance(delivery.step, Done)
+    assert [(each.cause, each.status) for each in delivery.step.outcome.failed] == [
+        (Cause.CREDENTIALS, 401),
+        (Cause.CREDENTIALS, 401),
+        (Cause.NOT_TRIED, None),
+        (Cause.NOT_TRIED, None),
+    ]
+
+
+def test_a_message_found_by_bisection_has_the_status_of_its_own_refusal() -> None:
+    assert statuses(after(numbered(2), ZERO, status(400), OK)) == [400]
+    assert statuses(after(numbered(2), status(413), OK, status(413))) == [413]

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
+import traceback
 from typing import Any
 
 import orjson
 import pytest
+from attrs import evolve
 from attrs.exceptions import FrozenInstanceError
 
 from mixwire.core.changes import Add, Append, Delete, GroupChange, PeopleChange, Remove, Set, SetOnce, Union, Unset
@@ -13,7 +16,8 @@ from mixwire.core.errors import InvalidValue, LimitExceeded, NotStamped
 from mixwire.core.events import Track
 from mixwire.core.findings import Effect, Refused
 from mixwire.core.identity import Alias, Identify, Merge
-from mixwire.core.messages import Endpoint, Key, Message, encode, route
+from mixwire.core.limits import EVENT_BYTES
+from mixwire.core.messages import Endpoint, Key, Message, encode, route, with_meta
 from mixwire.core.operations import Operation, split
 from mixwire.core.profiles import Charge, ClearCharges, GroupOp, PeopleOp, RawGroupOp, RawPeopleOp, UpdateOptions
 from mixwire.core.project import Project
@@ -380,3 +384,72 @@ def test_a_message_is_frozen_and_can_be_pickled_and_copied(operation: Operation)
 def test_what_is_no_operation_is_refused() -> None:
     with pytest.raises(InvalidValue, match="operation must be a Track, PeopleOp, GroupOp, Charge or another operation"):
         encode("Opened", Project("TOKEN"))  # type: ignore[arg-type]
+
+
+META = {"ip": 0, "$source": {"a": [1.5, None, "é"]}}
+
+
+@pytest.mark.parametrize("operation", [track(a=1), Alias(alias="a", distinct_id="b"), Merge("a", "b")])
+def test_the_keys_of_meta_stand_beside_event_and_properties(operation: Operation) -> None:
+    message = encode(operation, PROJECT)
+    meant = with_meta(message, META)
+    assert meant.to_wire() == {**message.to_wire(), **META}
+    assert list(meant.to_wire()) == ["event", "properties", *META]
+    assert meant.body.startswith(message.body[:-1])
+    assert evolve(meant, body=message.body) == message
+    assert type(meant) is Message
+
+
+def test_a_message_and_its_meta_stay_as_they_were() -> None:
+    message, meta = encode(track(), PROJECT), copy.deepcopy(META)
+    before = message.body
+    meant = with_meta(message, meta)
+    assert meta == META
+    meta["$source"] = "another"
+    assert (message.body, meant.to_wire()["$source"]) == (before, META["$source"])
+
+
+def test_meta_without_keys_changes_nothing() -> None:
+    message = encode(track(), PROJECT)
+    assert with_meta(message, {}) is message
+
+
+@pytest.mark.parametrize("name", ["event", "properties"])
+def test_meta_may_not_replace_what_has_an_argument_of_its_own(name: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        with_meta(encode(track(), PROJECT), {"ip": 0, name: {}})
+    assert caught.value.path == f"meta['{name}']"
+    assert str(caught.value) == f"meta['{name}'] must be left out: it is given as an argument of its own, not given"
+
+
+@pytest.mark.parametrize(
+    ("meta", "sentence"),
+    [
+        (None, "meta must be a dict with str keys, not None"),
+        ("ip", "meta must be a dict with str keys, not str"),
+        ({1: 0}, "meta must be a dict with str keys, not one with a key of type int"),
+        ({"a": [0, math.nan]}, "meta['a'][1] must be a finite number, not nan"),
+        ({"\ud800": 0}, "meta must be a dict with keys that UTF-8 can hold, not one with a lone surrogate"),
+    ],
+    ids=["None", "str", "key", "nan", "surrogate"],
+)
+def test_meta_that_cannot_be_sent_is_refused(meta: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        with_meta(encode(track(), PROJECT), meta)
+    assert str(caught.value) == sentence
+
+
+def test_an_event_that_grows_to_a_million_bytes_with_its_meta_is_refused() -> None:
+    message = encode(track(), PROJECT)
+    text = "x" * (999_999 - len(message.body) - len(',"a":""'))
+    assert len(with_meta(message, {"a": text}).body) == 999_999
+    with pytest.raises(LimitExceeded, match=r"^the event must be at most 999,999 bytes, not 1,000,000$") as caught:
+        with_meta(message, {"a": text + "x"})
+    assert (caught.value.limit, caught.value.measured) == (EVENT_BYTES, 1_000_000)
+
+
+@pytest.mark.parametrize("leak", [{"event": "canary"}, {"a": ["canary", object()]}, "canary", {"a": "canary\ud800"}])
+def test_meta_that_was_refused_is_in_no_sentence(leak: dict[str, object]) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        with_meta(encode(track(), PROJECT), leak)
+    assert "canary" not in "".join([*traceback.format_exception_only(caught.value), repr(caught.value.__context__)])

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
+
 import pytest
+from attrs import evolve
 
 from mixwire.core.messages import Endpoint, Message
 from mixwire.core.outcomes import Cause, Failed, Outcome, Rejected, Unknown
@@ -75,3 +79,44 @@ def test_every_cause_is_said_in_words_of_its_own() -> None:
     said = [cause.value for cause in Cause]
     assert len(set(said)) == len(said)
     assert all(" " in words for words in said)
+
+
+SETTLED = [
+    pytest.param(lambda status: Rejected(A, "bad", "event", status), id="rejected"),
+    pytest.param(lambda status: Failed(A, Cause.RATE_LIMITED, "HTTP 429", status), id="failed"),
+    pytest.param(lambda status: Unknown(A, Cause.SERVER_ERROR, "HTTP 500", status), id="unknown"),
+]
+
+
+@pytest.mark.parametrize("make", SETTLED)
+def test_a_status_tells_of_the_answer_and_says_nothing_new_about_the_message(
+    make: Callable[[int | None], Rejected | Failed | Unknown],
+) -> None:
+    assert make(429).status == 429
+    assert make(429) == make(500) == make(None)
+    assert len({make(429), make(500), make(None)}) == 1
+    assert evolve(make(429), message=B).status == 429
+    assert pickle.loads(pickle.dumps(make(429))).status == 429
+
+
+@pytest.mark.parametrize(
+    "settled",
+    [Rejected(A, "bad"), Failed(A, Cause.NOT_REACHED), Unknown(A, Cause.ANSWER_LOST)],
+    ids=["rejected", "failed", "unknown"],
+)
+def test_without_an_answer_there_is_no_status(settled: Rejected | Failed | Unknown) -> None:
+    assert settled.status is None
+
+
+def test_a_sum_keeps_each_status() -> None:
+    first = Outcome(rejected=(Rejected(A, "bad", status=400),), failed=(Failed(B, Cause.CREDENTIALS, status=401),))
+    second = Outcome(
+        unknown=(Unknown(C, Cause.SERVER_ERROR, status=500),), rejected=(Rejected(D, "large", status=413),)
+    )
+    total = first + second
+    assert [each.status for each in (*total.rejected, *total.failed, *total.unknown)] == [400, 413, 401, 500]
+    assert total == Outcome(
+        rejected=(Rejected(A, "bad"), Rejected(D, "large")),
+        failed=(Failed(B, Cause.CREDENTIALS),),
+        unknown=(Unknown(C, Cause.SERVER_ERROR),),
+    )

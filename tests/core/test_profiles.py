@@ -11,7 +11,16 @@ from attrs.exceptions import FrozenInstanceError
 from mixwire.core.changes import Add, Append, Delete, Remove, Set, SetOnce, Union, Unset
 from mixwire.core.errors import InvalidValue, LimitExceeded
 from mixwire.core.limits import DISTINCT_ID_CHARACTERS, OBJECT_KEYS, PLACEHOLDERS, UPDATE_BYTES
-from mixwire.core.profiles import Charge, ClearCharges, GroupOp, PeopleOp, RawGroupOp, RawPeopleOp, UpdateOptions
+from mixwire.core.profiles import (
+    Charge,
+    ClearCharges,
+    GroupOp,
+    PeopleOp,
+    RawGroupOp,
+    RawPeopleOp,
+    UpdateOptions,
+    is_repeatable,
+)
 
 CANARY = f"canary-{6 * 7}"
 TIME = 1_767_225_600_000
@@ -492,6 +501,58 @@ def test_row_79_a_raw_update_of_more_than_a_megabyte_is_refused(make):
 )
 def test_a_raw_update_may_be_repeated_if_all_its_operators_may(make, update, repeatable):
     assert make(update).repeatable is repeatable
+
+
+REPEATABLE = {
+    "$set": True,
+    "$set_once": True,
+    "$union": True,
+    "$unset": True,
+    "$delete": True,
+    "$add": False,
+    "$append": False,
+    "$remove": False,
+    "$ip": True,
+    "$time": True,
+    "$ignore_time": True,
+    "$ignore_alias": True,
+    "$latitude": True,
+    "$longitude": True,
+    "$new": False,
+    "set": False,
+    "$token": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize(("name", "repeatable"), REPEATABLE.items(), ids=list(REPEATABLE))
+def test_an_update_is_repeatable_if_each_of_its_names_is(name, repeatable):
+    assert is_repeatable([name]) is repeatable
+    assert is_repeatable({name: None, "$set": {}}) is repeatable
+    assert is_repeatable(iter(["$set", "$ip", name])) is repeatable
+    assert is_repeatable([name, "$add"]) is False
+
+
+def test_an_update_of_nothing_is_repeatable():
+    assert is_repeatable(()) is True
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        PLAN,
+        SetOnce({"a": 1}),
+        Add({"a": 1}),
+        Append({"a": 1}),
+        Union({"a": [1]}),
+        Remove({"a": 1}),
+        Unset("a"),
+        Delete(),
+    ],
+    ids=lambda change: change.operator,
+)
+def test_an_operator_is_repeatable_if_its_change_is(change):
+    assert is_repeatable([change.operator]) is change.repeatable
 
 
 # Values
