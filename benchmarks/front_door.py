@@ -90,10 +90,8 @@ def main() -> None:
         best = measure(properties)
         print(f"{event:<15}{best['official']:>10.0f}", end="")
         print("".join(f"{best[name]:>11.0f}{best['official'] / best[name]:>7.2f}" for name in names))
-    print(
-        "nanoseconds for one track; off: limits='off'; shared: with_properties of two; discard, off and shared into a"
-    )
-    print("that throws away. Needed: discard at least 2.5 times as fast as official with 7 properties\n")
+    print("nanoseconds for one track; off: limits='off'; shared: with_properties of two; like discard, both into a")
+    print("transport that throws away. Needed: discard at least 2.5 times as fast as official with 7 properties\n")
     best = loading()
     nothing = best["import nothing"]
     for name, milliseconds in best.items():

@@ -322,6 +322,8 @@ class BufferedConsumer(_Adapter):
             MixpanelException: If something was not delivered, or not in time, or there was no room for it. What is
                 only late is kept and tried again; what was refused is in the exception, and gone from here.
         """
+        if self._network is None:
+            return
         end = time.monotonic() + timeout
         outcomes: list[Outcome] = []
         late = 0

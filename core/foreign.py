@@ -14,6 +14,7 @@ from typing import Final, cast
 import orjson
 
 from .errors import InvalidValue, LimitExceeded, describe
+from .ids import insert_id_of
 from .limits import EVENT_BYTES, NESTING, UPDATE_BYTES
 from .messages import Endpoint, Key, Message
 from .profiles import is_repeatable
@@ -38,7 +39,7 @@ def messages_from_json(endpoint: Endpoint, text: str | bytes) -> tuple[Message, 
     """
     The messages that *text* holds: one JSON object, or a list of some. White space around it does not matter.
 
-    An event without ``$insert_id`` or ``time`` counts twice when it is sent twice, so it is not repeatable.
+    An event without a ``time`` and a sound ``$insert_id`` counts twice when it is sent twice: it is not repeatable.
 
     Raises:
         InvalidValue: If it is something else; the sentence does not repeat it.
@@ -52,7 +53,7 @@ def messages_from_json(endpoint: Endpoint, text: str | bytes) -> tuple[Message, 
     # In sound JSON a line break can only stand between values, never inside of one.
     body = body.replace(b"\r", b" ").replace(b"\n", b" ")
     if not isinstance(said, list):
-        if body.count(b"[") + body.count(b"{") > _MAX_DEPTH:
+        if body.count(b"[") + body.count(b"{") >= _MAX_DEPTH:
             (body,) = _elements(b"[%b]" % body)
         return (_message(endpoint, body, said, _ROOT),)
     return tuple(
@@ -129,8 +130,15 @@ def _event(endpoint: Endpoint, body: bytes, record: dict[str, JSON], path: str) 
     if barrier and isinstance(ids, list):
         keys.extend(map(str, ids))
     time = properties.get("time")
-    repeatable = barrier or (bool(properties.get("$insert_id")) and time is not None)
+    repeatable = barrier or (time is not None and _is_insert_id(properties.get("$insert_id")))
     return Message(endpoint, body, tuple(keys), repeatable, barrier, _milliseconds(time))
+
+
+def _is_insert_id(value: JSON) -> bool:
+    try:
+        return isinstance(value, str) and insert_id_of(value) is not None
+    except InvalidValue:
+        return False
 
 
 def _milliseconds(time: JSON) -> int | None:

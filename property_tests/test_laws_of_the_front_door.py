@@ -214,10 +214,13 @@ OPERATORS = ("$set", "$set_once", "$add", "$append", "$union", "$remove", "$unse
 
 def normal(update, endpoint):
     """
-    An update as ours writes it: ids are text; what is known is written in one way, what is not known as it was given.
+    An update as ours writes it: ids are text and times whole seconds; beside what is not known all is as it was given.
     """
     ids = IDS_IN[endpoint]
     update = {name: str(value) if name in ids else value for name, value in update.items()}
+    if update.get("$time") is not None:
+        time = update["$time"]
+        update["$time"] = round(time * 1000 if time < 100_000_000_000 else time) // 1000
     if not update.keys() <= {"$token", *ids, *OPTIONS, *OPERATORS}:
         return update
     # None is not given, and what is not ignored is not mentioned.
@@ -225,9 +228,6 @@ def normal(update, endpoint):
     update = {name: value for name, value in update.items() if name not in unsaid}
     if update.get("$ip") == 0:
         update["$ip"] = "0"
-    if "$time" in update:
-        time = update["$time"]
-        update["$time"] = round(time * 1000 if time < 100_000_000_000 else time) // 1000
     if "$union" in update:
         lists = {name: value if isinstance(value, list) else [value] for name, value in update["$union"].items()}
         update["$union"] = lists

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -45,8 +46,9 @@ from mixwire.core import (
     Response,
 )
 from mixwire.core.foreign import messages_from_json
+from mixwire.core.limits import NESTING
 from mixwire.testing import Judge, LostAnswer, Mute, Status
-from mixwire.transports import BufferedTransport, Transport
+from mixwire.transports import BufferedTransport, Network, Transport
 
 if TYPE_CHECKING:
     from conftest import Arrivals
@@ -112,9 +114,8 @@ def open_() -> Iterator[Make]:
 
     yield make
     for consumer in made:
-        for transport in consumer._transports.values():
-            transport.close(0.0)
-        consumer.close()
+        with suppress(MixpanelException):
+            consumer.close(0.0)
 
 
 @pytest.fixture
@@ -143,16 +144,9 @@ class Posted:
         self.options: dict[str, Any] = {}
         self.is_closed = False
 
-    def made(self, **options: Any) -> Posted:
-        self.options = options
-        return self
-
-    def __call__(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Answer:
         self.requests.append(request)
         return Response(status=200, body=b'{"status":1,"error":null}')
-
-    def close(self) -> None:
-        self.is_closed = True
 
     def urls(self) -> list[str]:
         return [request.url.partition("?")[0] for request in self.requests]
@@ -160,9 +154,21 @@ class Posted:
 
 @pytest.fixture
 def posted(monkeypatch: pytest.MonkeyPatch) -> Posted:
-    network = Posted()
-    monkeypatch.setattr(consumers, "Network", network.made)
-    return network
+    kept = Posted()
+    make, close = Network.__init__, Network.close
+
+    def made(network: Network, **options: Any) -> None:
+        kept.options = options
+        make(network, **options)
+
+    def closed(network: Network) -> None:
+        kept.is_closed = True
+        close(network)
+
+    monkeypatch.setattr(Network, "__init__", made)
+    monkeypatch.setattr(Network, "within", lambda _, request, __: kept.answer(request))
+    monkeypatch.setattr(Network, "close", closed)
+    return kept
 
 
 both = pytest.mark.parametrize("kind", [Consumer, BufferedConsumer])
@@ -312,7 +318,8 @@ def test_what_is_too_deep_is_refused_in_words(kind: Make, depth: int, form: str,
         assert consumer.send("events", form % deep)
     except InvalidValue as fault:
         refusal = str(fault)
-    assert refusal in ("", "json_message must be a JSON object, not broken JSON")
+    too_deep = f"json_message must be at most {NESTING.maximum} levels deep, not {NESTING.maximum + 1}"
+    assert refusal in (too_deep, "json_message must be a JSON object, not broken JSON")
     flushed(consumer)
     assert bool(posted.requests) is not bool(refusal)
 
@@ -1073,7 +1080,7 @@ def test_what_was_perhaps_applied_is_told_and_not_given_to_be_sent_again(judge: 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumers, "_FLUSH_SECONDS", 0.3)
+    monkeypatch.setattr(BufferedConsumer.flush, "__defaults__", (0.3,))
 
 
 @pytest.mark.usefixtures("impatient")
@@ -1215,6 +1222,7 @@ def test_one_of_the_callers_on_top_of_it_is_given_everything(kind: Any, judge: J
     with Mixpanel("T0", consumer) as mp:
         mp.track("user-1", "Opened")
         mp.import_data("key", "user-1", "Opened", 1767225600, api_secret="secret")
+    consumer.close()
     assert consumer.told == [("events", str, None, None), ("imports", str, ("key", "secret"), None)]
     assert judge.counts().events == 2
     assert dict(judge.arrivals()[-1].headers).get("Authorization") in (None, basic("secret:"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import copy
 import gc
 import json
@@ -260,7 +261,7 @@ CALLS: Final[dict[str, tuple[str, tuple[Any, ...], str, Any]]] = {
     ),
     "a refund": (
         "people_track_charge",
-        ("user-1", Decimal("-5"), {"sku": "s1"}, {"$ip": 0}),
+        ("user-1", Decimal(-5), {"sku": "s1"}, {"$ip": 0}),
         "people",
         update("$append", {"$transactions": {"sku": "s1", "$time": "2026-01-01T00:00:00", "$amount": -5}}, _ip="0"),
     ),
@@ -484,7 +485,7 @@ def test_all_events_go_to_import_where_that_is_said(memory: MemoryTransport) -> 
     assert sent(memory) == [(Endpoint.IMPORT, event())]
 
 
-# import_data
+# Events of the past.
 
 
 @pytest.mark.parametrize(
@@ -901,7 +902,7 @@ def test_what_differs_from_event_to_event_is_no_default(name: str, memory: Memor
 
 def test_default_and_own_properties_together_keep_the_limit(memory: MemoryTransport) -> None:
     mp = door(memory).with_properties({f"a{index}": 1 for index in range(200)})
-    with pytest.raises(LimitExceeded, match="^properties must be at most 254 properties, not 255$"):
+    with pytest.raises(LimitExceeded, match=r"^properties must be at most 254 properties, not 255$"):
         mp.track("user-1", "Opened", {f"b{index}": 1 for index in range(49)})
     assert memory.messages == ()
 
@@ -933,9 +934,16 @@ def test_doors_with_properties_share_connections_for_secrets(judge: Judge) -> No
 # The off switch.
 
 
-def open_things() -> tuple[int, int]:
+def open_things() -> set[object]:
+    """
+    The threads and the files of this process.
+    """
     gc.collect()
-    return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    files: set[object] = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            files.add((entry.name, str(entry.readlink())))
+    return files | set(threading.enumerate())
 
 
 @each_call
@@ -956,7 +964,7 @@ def test_a_door_that_is_off_opens_nothing(transport: str | None, tmp_path: Path,
     mp.people_set("user-1", {"a": 1})
     mp.import_data("key", "user-1", "Opened", PAST, api_secret="secret-1")
     assert mp.send(Track("Opened", distinct_id="user-1")) == Outcome()
-    assert open_things() == before
+    assert open_things() <= before
     assert (mp.flush(), mp.close()) == (Outcome(), Outcome())
     assert judge.counts().requests == 0
     assert list(tmp_path.iterdir()) == []
@@ -980,13 +988,13 @@ def test_a_door_that_is_off_leaves_the_transport_alone(memory: MemoryTransport) 
 
 def test_a_door_that_is_off_still_refuses_mistakes(memory: MemoryTransport) -> None:
     mp = door(memory, enabled=False)
-    with pytest.raises(InvalidValue, match="^properties must be"):
+    with pytest.raises(InvalidValue, match=r"^properties must be "):
         mp.people_unset("user-1", "abc")
     with pytest.raises(InvalidValue, match=r"^properties\['a'\] must be a finite number"):
         mp.track("user-1", "Opened", {"a": float("nan")})
-    with pytest.raises(InvalidValue, match="^transport.type must be one of the known tags"):
+    with pytest.raises(InvalidValue, match=r"^transport\.type must be one of the known tags"):
         door("bufered", enabled=False)
-    with pytest.raises(InvalidValue, match="^consumer must be an object with send"):
+    with pytest.raises(InvalidValue, match=r"^consumer must be an object with send\("):
         door(consumer=5, enabled=False)
     with pytest.raises(Refused):
         door(memory, enabled=False, limits="strict").track("user-1", "Opened", {"a": "x" * 256})
@@ -1181,7 +1189,7 @@ def test_after_close_a_call_raises(judge: Judge) -> None:
     for transport in (None, "sync", "buffered", "null", MemoryTransport()):
         mp = door(transport, **({} if isinstance(transport, Transport) else {"server": judge.url}))
         mp.close()
-        with pytest.raises(MixpanelException, match="^1 of 1 not delivered; failed: the transport had been closed$"):
+        with pytest.raises(MixpanelException, match=r"^1 of 1 not delivered; failed: the transport had been closed$"):
             mp.track("user-1", "Opened")
     assert judge.counts().requests == 0
 
@@ -1640,13 +1648,13 @@ def test_a_dict_that_a_thread_changes_meanwhile_does_no_harm(
     mp = door(memory, serializer=MoneySerializer if kind == "with a serializer" else None)
     if kind == "with default properties":
         mp = mp.with_properties({"env": "prod"})
-    for _ in range(1000):
+    for _ in range(300):
         mp.track("user-1", "Opened", restless)
         mp.track("user-1", "Opened", {"time": PAST, "inside": restless}, restless)
         # What is in it at this moment may be nothing, which is no update.
         mp.people_set("user-1", {"inside": restless}, {"$newer": restless})
         mp.people_track_charge("user-1", 5, restless)
-    assert len(memory.messages) == 4000
+    assert len(memory.messages) == 1200
 
 
 def test_one_door_may_be_off_while_another_is_on(memory: MemoryTransport) -> None:

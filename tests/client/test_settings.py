@@ -37,6 +37,7 @@ def test_variables_are_read() -> None:
         "MIXWIRE_SERVER": "eu",
         "MIXWIRE_EVENTS": "track",
         "MIXWIRE_LIMITS": "strict",
+        "MIXWIRE_ENABLED": "false",
         "MIXWIRE_SERVICE_ACCOUNT_USERNAME": "u",
         "MIXWIRE_SERVICE_ACCOUNT_SECRET": "s",
         "MIXWIRE_SERVICE_ACCOUNT_PROJECT_ID": "12",
@@ -46,6 +47,7 @@ def test_variables_are_read() -> None:
         server="eu",
         events="track",
         limits="strict",
+        enabled=False,
         service_account=AccountSettings(username="u", secret="s", project_id="12"),
     )
     assert settings_from_environment({}) == Settings()
@@ -82,9 +84,11 @@ def test_without_more_than_a_token_all_events_go_to_import() -> None:
     [
         (
             {"tokn": "x"},
-            "tokn must be one of the known keys: token, server, events, limits, service_account, transport, not an",
+            "tokn must be one of the known keys: token, server, events, limits, enabled, service_account, transport,",
         ),
         ({"token": 5}, "token must be a str, not int"),
+        ({"enabled": "true"}, "enabled must be true or false, not str"),
+        ({"enabled": 1}, "enabled must be true or false, not int"),
         ({"service_account": "x"}, "service_account must be a table, not str"),
         ({"service_account": {"secrt": "x"}}, "service_account.secrt must be one of the known keys: username, secret,"),
         ({"service_account": {"project_id": True}}, "service_account.project_id must be a str, not bool"),
@@ -94,6 +98,8 @@ def test_without_more_than_a_token_all_events_go_to_import() -> None:
     ids=[
         "unknown key",
         "wrong type",
+        "no switch",
+        "a number for a switch",
         "no table",
         "unknown key inside",
         "wrong type inside",
@@ -147,6 +153,50 @@ def test_a_service_account_that_is_not_complete_is_refused(name: str) -> None:
 def test_no_token_is_told_with_the_three_places_where_it_can_stand() -> None:
     with pytest.raises(InvalidValue, match="--token, MIXWIRE_TOKEN or token in the file of --config"):
         project_of(Settings())
+
+
+@pytest.mark.parametrize(
+    ("given", "events"), [(None, "track"), ("import", "import"), ("track", "track")], ids=["nothing", "import", "track"]
+)
+def test_where_events_go_is_said_by_the_settings_before_the_caller(given: str | None, events: str) -> None:
+    assert project_of(Settings(token="T0", events=given), events="track").events == events
+
+
+def test_where_a_token_can_stand_is_said_by_the_caller() -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        project_of(Settings(), token_from="a note on the door")
+    assert str(refusal.value) == "token must be given with a note on the door, not missing"
+
+
+# The switch
+
+
+@pytest.mark.parametrize(
+    ("text", "enabled"), [("true", True), ("True", True), ("TRUE", True), ("false", False), ("False", False)]
+)
+def test_the_switch_is_read_from_a_variable(text: str, enabled: bool) -> None:
+    assert settings_from_environment({"MIXWIRE_ENABLED": text}).enabled is enabled
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("", "empty"), ("1", "another value"), ("off", "another value"), (" true", "another value")]
+)
+def test_another_word_for_the_switch_is_refused(text: str, found: str) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        settings_from_environment({"MIXWIRE_ENABLED": text})
+    assert str(refusal.value) == f"MIXWIRE_ENABLED must be true or false, not {found}"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_switch_is_read_from_a_file(enabled: bool, tmp_path: Path) -> None:
+    file = tmp_path / "mixwire.toml"
+    file.write_text(f"enabled = {str(enabled).lower()}\n")
+    assert read_settings(file) == Settings(enabled=enabled)
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_the_switch_in_a_variable_wins_over_the_file(over: bool) -> None:
+    assert Settings(enabled=over).over(Settings(enabled=not over)).enabled is over
 
 
 @pytest.mark.parametrize("name", ["token", "server", "events", "limits"])
