@@ -279,7 +279,9 @@ class BufferedTransport(Transport):
         if getattr(self, "_courier", None) is None or self._courier.is_stopped or self._is_closed:
             return
         if self._pid == os.getpid():
-            warnings.warn(f"{type(self).__name__} was not closed", ResourceWarning, source=self, stacklevel=2)
+            # Without a network of its own and with nothing left to deliver, nobody need know.
+            if self._network is not None or self.stats().held:
+                warnings.warn(f"{type(self).__name__} was not closed", ResourceWarning, source=self, stacklevel=2)
             self._is_closed = True
             # Nobody waits: the worker delivers what it can and ends.
             last = Flush(is_last=True)

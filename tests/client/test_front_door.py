@@ -1648,13 +1648,13 @@ def test_a_dict_that_a_thread_changes_meanwhile_does_no_harm(
     mp = door(memory, serializer=MoneySerializer if kind == "with a serializer" else None)
     if kind == "with default properties":
         mp = mp.with_properties({"env": "prod"})
-    for _ in range(300):
+    for _ in range(150):
         mp.track("user-1", "Opened", restless)
         mp.track("user-1", "Opened", {"time": PAST, "inside": restless}, restless)
         # What is in it at this moment may be nothing, which is no update.
         mp.people_set("user-1", {"inside": restless}, {"$newer": restless})
         mp.people_track_charge("user-1", 5, restless)
-    assert len(memory.messages) == 1200
+    assert len(memory.messages) == 600
 
 
 def test_one_door_may_be_off_while_another_is_on(memory: MemoryTransport) -> None:
@@ -1686,3 +1686,46 @@ def test_a_falsy_consumer_is_a_consumer() -> None:
     empty = Empty()
     door(consumer=empty).track("user-1", "Opened")
     assert len(empty.calls) == 1
+
+
+# What is refused at the door. Each sentence stands in the tests of bad use.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        ({"local_flags_config": 5}, "local_flags_config"),
+        ({"remote_flags_config": 5}, "remote_flags_config"),
+        ({"enabled": None}, "enabled"),
+        ({"serializer": 5}, "serializer"),
+        ({"credentials": 5}, "credentials"),
+        ({"consumer": Recorder(), "transport": "sync"}, "transport"),
+        ({"consumer": Recorder(), "server": "eu"}, "server"),
+        ({"transport": MemoryTransport(), "server": "eu"}, "server"),
+        ({"transport": MemoryTransport(), "credentials": ProjectSecret("secret-1")}, "credentials"),
+        ({"consumer": 0}, "consumer"),
+        ({"transport": "bufered"}, "transport.type"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_a_setting_that_cannot_work_is_named(arguments: dict[str, Any], path: str) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        Mixpanel(TOKEN, **arguments)
+    assert refusal.value.path == path
+
+
+def test_an_argument_that_cannot_be_sent_is_named_as_the_caller_knows_it(memory: MemoryTransport) -> None:
+    wrong: Any = "plan"
+    mp = door(memory)
+    for call, path in (
+        (lambda: mp.import_data(None, "user-1", "Opened", None), "timestamp"),  # type: ignore[arg-type]
+        (lambda: mp.track("user-1", "Opened", wrong), "properties"),
+        (lambda: mp.with_properties({"a": 1}).track("user-1", "Opened", wrong), "properties"),
+        (lambda: mp.people_update(wrong), "message"),
+        (lambda: mp.people_set("user-1", {"a": 1}, wrong), "meta"),
+        (lambda: mp.alias("user-1", "user-1"), "alias_id and original"),
+    ):
+        with pytest.raises(InvalidValue) as refusal:
+            call()
+        assert refusal.value.path == path
+    assert memory.messages == ()

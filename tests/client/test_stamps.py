@@ -49,6 +49,12 @@ def test_a_new_id_is_one_that_events_take() -> None:
     assert encode(track, Project("token")).to_wire()["properties"]["$insert_id"] == insert_id  # type: ignore[index, call-overload]
 
 
+def test_where_processes_do_not_fork_ids_are_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "register_at_fork")
+    make = type(new_insert_id)()
+    assert len({make() for _ in range(1000)}) == 1000
+
+
 def test_new_ids_differ() -> None:
     assert len({new_insert_id() for _ in range(10_000)}) == 10_000
 
