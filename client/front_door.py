@@ -8,7 +8,9 @@ from __future__ import annotations
 import copy
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +30,7 @@ from .core import (
     InvalidValue,
     Merge,
     Message,
+    NotStamped,
     Operation,
     Outcome,
     Policy,
@@ -66,6 +69,12 @@ _Keys: TypeAlias = tuple[str | None, str | None]
 _Made = TypeVar("_Made")
 
 _NO_PROPERTIES: Final[_Given] = {}
+_STAMPS: Final = {"time": "an int, float or datetime", "insert_id": "a str"}
+_NO_TOKEN: Final = "none"  # noqa: S105
+"""Stands for the token where nothing is sent, and so none is needed."""
+_ARGUMENTS: Final = {"$delete": "meta"}
+"""Which argument is at fault if an operator is, where it is not the properties."""
+_NOT_SERIALIZED: Final = frozenset({"$time", "$distinct_id", "$group_key", "$group_id"})
 
 
 class Mixpanel:
@@ -121,6 +130,9 @@ class Mixpanel:
                 raise InvalidValue(name, "None: feature flags are not part of this library", describe(flags))
         if type(enabled) is not bool:
             raise InvalidValue("enabled", "True or False", describe(enabled))
+        for name, source in (("now", now), ("make_insert_id", make_insert_id)):
+            if not callable(source):
+                raise InvalidValue(name, "callable", describe(source))
         self._serializer = _serializer(serializer)
         self._reporter = Reporter()
         self._notices = Notices(self._reporter) if limits == "warn" else None
@@ -136,6 +148,7 @@ class Mixpanel:
         self._now = now
         self._make_insert_id = make_insert_id
         self._by_secret: dict[str, Transport] | None = None
+        self._closed = threading.Event()
         if consumer is not None:
             _refuse_beside("consumer", transport=transport, server=server)
             if credentials is not None:
@@ -174,7 +187,7 @@ class Mixpanel:
         # Only who configures from data pays for loading cattrs.
         from .settings import settings_from_environment
 
-        settings = settings_from_environment(os.environ if environment is None else environment)
+        settings = settings_from_environment(_environment(environment))
         return cls._of(settings, "MIXWIRE_TOKEN", now, make_insert_id)
 
     @classmethod
@@ -199,7 +212,9 @@ class Mixpanel:
         """
         from .settings import read_settings, settings_from_environment
 
-        settings = settings_from_environment(os.environ if environment is None else environment)
+        if not isinstance(path, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidValue("path", "a path, a str or a Path", describe(cast("object", path)))
+        settings = settings_from_environment(_environment(environment))
         settings = settings.over(read_settings(Path(path)))
         return cls._of(settings, f"MIXWIRE_TOKEN, or as token in {path}", now, make_insert_id)
 
@@ -211,7 +226,7 @@ class Mixpanel:
 
         enabled = settings.enabled is not False
         if settings.token is None and not enabled:
-            settings = evolve(settings, token="disabled")  # noqa: S106  # where nothing is sent, none is needed
+            settings = evolve(settings, token=_NO_TOKEN)
         project = project_of(settings, events="track", token_from=token_from)
         return cls(
             project.token,
@@ -233,7 +248,7 @@ class Mixpanel:
         Raises:
             InvalidValue: If a property cannot be sent, or is one that differs from event to event.
         """
-        added = freeze(cast("_Given", self._plain(properties)), EVENT)
+        added = freeze(cast("_Given", self._plain(_mapping(properties, "properties"), "properties")), EVENT)
         other = copy.copy(self)
         other._properties = {**self._properties, **added.thaw()}  # noqa: SLF001  # another one of this class
         return other
@@ -417,9 +432,9 @@ class Mixpanel:
             properties: More about this one transaction. ``$time`` among them says when it was, in place of now.
             meta: As for `people_set`.
         """
-        rest = {} if properties is None else dict(_mapping(properties, "properties"))
+        rest = {} if properties is None else _mapping(properties, "properties")
         time = _charge_time(rest.pop("$time", None))
-        charge = Charge(distinct_id, amount, cast("_Given", self._plain(rest)))
+        charge = Charge(distinct_id, amount, cast("_Given", self._plain(rest, "properties")))
         when = seconds(self._instant() if time is None else time)
         transaction = {**charge.properties.thaw(), "$time": instant_of(when), "$amount": charge.amount}
         self._people(distinct_id, "$append", {"$transactions": transaction}, meta)
@@ -535,6 +550,7 @@ class Mixpanel:
         Deliver what is held, and close the transport; give up after *timeout* seconds, or those that the transport was
         made with. A consumer is only flushed: it is the caller's, and may serve others.
         """
+        self._closed.set()
         return Outcome.total([transport.close(timeout) for transport in self._transports()])
 
     def __enter__(self) -> Self:
@@ -571,16 +587,20 @@ class Mixpanel:
             given = properties if not given else {**given, **_mapping(properties, "properties")}
         time = self._now() if timestamp is None else timestamp
         insert_id = self._make_insert_id()
-        try:
-            if self._serializer is not None:
-                given = cast("_Given", self._plain(given))
-            track = Track(event_name, distinct_id=distinct_id, properties=given, time=time, insert_id=insert_id)
-        except InvalidValue:
+        track = None
+        if self._serializer is None:
             # What only few events need is not asked of all of them.
+            with suppress(InvalidValue):
+                track = Track(event_name, distinct_id=distinct_id, properties=given, time=time, insert_id=insert_id)
+        if track is None:
             track = self._lifted(event_name, distinct_id, given, time, insert_id, is_past=timestamp is not None)
-        message = encode(track, project)
+        try:
+            message = encode(track, project)
+        except NotStamped as missing:
+            source = "now()" if missing.field == "time" else "make_insert_id()"
+            raise InvalidValue(source, _STAMPS[missing.field], "None") from None
         if meta is not None:
-            message = with_meta(message, meta)
+            message = with_meta(message, cast("_Given", self._plain(meta, "meta")))
         if self._notices is not None and not self._notices.is_plain(event_name, given):
             self._notices.look_at(message)
         return message
@@ -592,29 +612,38 @@ class Mixpanel:
         The event with those of its fields that stand among the properties; if it cannot be sent, said in the words of
         the caller.
         """
-        rest = dict(_mapping(given, "properties"))
+        rest = _mapping(given, "properties")
         self._check_token(rest.pop("token", None), "properties['token']")
-        words = {"event": "event_name", "time": "timestamp" if is_past else "time"}
+        words = {
+            "event": "event_name",
+            "time": "timestamp" if is_past else "now()",
+            "insert_id": "make_insert_id()",
+            "distinct_id": "distinct_id",
+        }
         # Any: what the caller gave is checked by Track.
         values: dict[str, Any] = {"distinct_id": distinct_id, "time": time, "insert_id": insert_id}
         for name, place in (("distinct_id", "distinct_id"), ("time", "time"), ("$insert_id", "insert_id")):
             if name in rest:
                 values[place] = rest.pop(name)
                 words[place] = f"properties[{name!r}]"
-        return _in_words(lambda: Track(event_name, properties=rest, **values), words)
+        for place, allowed in _STAMPS.items():
+            if values[place] is None:
+                raise InvalidValue(words[place], allowed, "None")
+        plain = cast("_Given", self._plain(rest, "properties"))
+        return _in_words(lambda: Track(event_name, properties=plain, **values), words)
 
     def _identity(self, operation: Alias | Identify | Merge, meta: _Given | None, keys: _Keys = (None, None)) -> None:
         message = encode(operation, self._project)
         if meta is not None:
-            message = with_meta(message, meta)
+            message = with_meta(message, cast("_Given", self._plain(meta, "meta")))
         self._hand_over(message, keys)
 
     def _people(self, distinct_id: UserId, operator: str, value: object, meta: _Given | None) -> None:
-        words = {"$distinct_id": "distinct_id", operator: "properties"}
+        words = {"$distinct_id": "distinct_id", operator: _ARGUMENTS.get(operator, "properties")}
         self._update(people_operation, {"$distinct_id": distinct_id, operator: value}, meta, words)
 
     def _group(self, group_key: str, group_id: UserId, operator: str, value: object, meta: _Given | None) -> None:
-        words = {"$group_key": "group_key", "$group_id": "group_id", operator: "properties"}
+        words = {"$group_key": "group_key", "$group_id": "group_id", operator: _ARGUMENTS.get(operator, "properties")}
         self._update(group_operation, {"$group_key": group_key, "$group_id": group_id, operator: value}, meta, words)
 
     def _update(
@@ -624,15 +653,20 @@ class Mixpanel:
         meta: _Given | None,
         words: Mapping[str, str],
     ) -> None:
-        beside = {} if meta is None else dict(_mapping(meta, "meta"))
+        beside = {} if meta is None else _mapping(meta, "meta")
         whole = {"$time": seconds(self._instant()), **_mapping(update, "message"), **beside}
 
         def where(name: str) -> str:
-            return f"meta[{name!r}]" if name in beside else words.get(name, in_message(name))
+            if name in beside or (words and name not in words):
+                return f"meta[{name!r}]"
+            return words.get(name, in_message(name))
 
         self._check_token(whole.pop("$token", None), where("$token"))
         if self._serializer is not None:
-            whole = {name: value if name == "$time" else self._plain(value) for name, value in whole.items()}
+            whole = {
+                name: value if name in _NOT_SERIALIZED else self._plain(value, where(name))
+                for name, value in whole.items()
+            }
         message = encode(operation_of(whole, where), self._project)
         if self._notices is not None:
             self._notices.look_at(message)
@@ -654,6 +688,9 @@ class Mixpanel:
         Send what may go to /import, and so may need a secret of its own.
         """
         transport, (api_key, api_secret) = self._transport, keys
+        for name, key in (("api_key", api_key), ("api_secret", api_secret)):
+            if key is not None and not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidValue(name, "a str", describe(cast("object", key)))
         if isinstance(transport, ConsumerTransport):
             _told(transport.send_with((message,), keys))
             return
@@ -673,24 +710,37 @@ class Mixpanel:
             credentials = ProjectSecret(api_secret)
         except InvalidValue as fault:
             raise fault.at("api_secret") from None
-        return opened.setdefault(api_secret, SyncTransport(evolve(self._project, credentials=credentials)))
+        made = SyncTransport(evolve(self._project, credentials=credentials))
+        if self._closed.is_set():
+            made.close()
+        return opened.setdefault(api_secret, made)
 
     def _transports(self) -> list[Transport]:
         return [self._transport, *(self._by_secret or {}).values()]
 
     def _instant(self) -> int:
-        return cast("int", time_of(self._now()))
+        time = _in_words(lambda: time_of(self._now()), {"time": "now()"})
+        if time is None:
+            raise InvalidValue("now()", _STAMPS["time"], "None")
+        return time
 
-    def _plain(self, value: object) -> object:
+    def _plain(self, value: object, path: str) -> object:
         """
-        The value as the serializer of the caller writes it.
+        The value as the serializer of the caller writes it; what that raises goes through.
         """
         if self._serializer is None:
             return value
-        return cast("object", json.loads(json.dumps(value, cls=self._serializer)))
+        try:
+            return cast("object", json.loads(json.dumps(value, cls=self._serializer)))
+        except RecursionError:
+            pass
+        except ValueError as error:
+            if str(error) != "Circular reference detected":
+                raise
+        raise InvalidValue(path, "a value that neither contains itself nor is nested so deep", "one that does")
 
     def _check_token(self, token: object, path: str) -> None:
-        if token is not None and token != self._project.token:
+        if token is not None and self._project.token not in (token, _NO_TOKEN):
             raise InvalidValue(path, "left out: make a Mixpanel for each project", "another token")
 
 
@@ -718,10 +768,25 @@ def _built(transport: Data, project: Project, *, enabled: bool) -> Transport:
     return build(description, project) if enabled else NullTransport()
 
 
-def _mapping(value: _Given, path: str) -> _Given:
+def _environment(given: Mapping[str, str] | None) -> Mapping[str, str]:
+    if given is None:
+        return os.environ
+    if not isinstance(given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidValue("environment", "a mapping of names to text", describe(cast("object", given)))
+    return given
+
+
+def _mapping(value: _Given, path: str) -> dict[str, object]:
+    """
+    The mapping as a dict of one's own, which no other thread changes.
+    """
     if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidValue(path, "a dict with str keys", describe(cast("object", value)))
-    return value
+    copied: dict[str, object] = dict(value)
+    for name in copied:
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidValue(path, "a dict with str keys", f"one with a key of type {describe(cast('object', name))}")
+    return copied
 
 
 def _charge_time(value: object) -> int | None:

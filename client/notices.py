@@ -46,7 +46,7 @@ class Notices:
         plain = self._plain
         if event not in plain and not self._learn(event):
             return False
-        for name, value in properties.items():
+        for name, value in tuple(properties.items()):  # another thread may be changing them
             if name not in plain and not self._learn(name):
                 return False
             kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]

@@ -106,6 +106,8 @@ def read_settings(path: Path) -> Settings:
         # The sentence of the error repeats a piece of the file, which may be a secret: only its place is told.
         place = str(error).rpartition("(")[2].rstrip(")")
         raise InvalidValue(str(path), "TOML", f"broken {place}") from None
+    except ValueError:
+        raise InvalidValue("path", "a path", "one with a NUL") from None
     try:
         return structure_settings(data)
     except InvalidValue as fault:

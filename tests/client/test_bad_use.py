@@ -690,7 +690,7 @@ for name, call, sentence in (
         "delete and more",
         lambda mp: mp.people_delete("u1", {"$set": {"a": 1}}),
         (
-            "meta['$set'] must be independent of the other changes of its operation; use one operation for each, "
+            "meta must be independent of the other changes of its operation; use one operation for each, "
             "not a Delete beside others"
         ),
     ),
