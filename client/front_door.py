@@ -10,7 +10,6 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -44,6 +43,7 @@ from .core import (
 from .core.errors import describe
 from .core.messages import with_meta
 from .core.shapes import EVENT
+from .core.text import is_utf8
 from .core.times import instant_of, seconds, time_of
 from .core.updates import Where, group_operation, in_message, people_operation
 from .core.values import freeze
@@ -590,8 +590,10 @@ class Mixpanel:
         track = None
         if self._serializer is None:
             # What only few events need is not asked of all of them.
-            with suppress(InvalidValue):
+            try:  # noqa: SIM105  # what suppresses it takes as long as to encode the event
                 track = Track(event_name, distinct_id=distinct_id, properties=given, time=time, insert_id=insert_id)
+            except InvalidValue:
+                pass
         if track is None:
             track = self._lifted(event_name, distinct_id, given, time, insert_id, is_past=timestamp is not None)
         try:
@@ -601,7 +603,7 @@ class Mixpanel:
             raise InvalidValue(source, _STAMPS[missing.field], "None") from None
         if meta is not None:
             message = with_meta(message, cast("_Given", self._plain(meta, "meta")))
-        if self._notices is not None and not self._notices.is_plain(event_name, given):
+        if self._notices is not None and not self._notices.is_plain(track, given):
             self._notices.look_at(message)
         return message
 
@@ -735,12 +737,13 @@ class Mixpanel:
         except RecursionError:
             pass
         except ValueError as error:
-            if str(error) != "Circular reference detected":
+            # What json itself raises: for a value inside itself, and for an integer of thousands of digits.
+            if not str(error).startswith(("Circular reference", "Exceeds the limit")):
                 raise
-        raise InvalidValue(path, "a value that neither contains itself nor is nested so deep", "one that does")
+        raise InvalidValue(path, "a value that JSON can hold", "one inside itself, nested too deep or too large")
 
     def _check_token(self, token: object, path: str) -> None:
-        if token is not None and self._project.token not in (token, _NO_TOKEN):
+        if token is not None and (type(token) is not str or self._project.token not in (token, _NO_TOKEN)):
             raise InvalidValue(path, "left out: make a Mixpanel for each project", "another token")
 
 
@@ -784,8 +787,10 @@ def _mapping(value: _Given, path: str) -> dict[str, object]:
         raise InvalidValue(path, "a dict with str keys", describe(cast("object", value)))
     copied: dict[str, object] = dict(value)
     for name in copied:
-        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if type(name) is not str:
             raise InvalidValue(path, "a dict with str keys", f"one with a key of type {describe(cast('object', name))}")
+        if not is_utf8(name):
+            raise InvalidValue(path, "a dict with keys that UTF-8 can hold", "one with a lone surrogate")
     return copied
 
 

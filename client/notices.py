@@ -5,20 +5,24 @@ What an operator hears of messages that the server would silently truncate, trim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from .core import Effect, Message
-from .core.limits import PROPERTY_NAME_CHARACTERS, STRING_BYTES
+from .core import Effect, Message, Track
+from .core.limits import EVENT_CONTAINER_BYTES, PROPERTY_NAME_CHARACTERS, STRING_BYTES
 from .transports.reports import Reporter
 
 __all__ = ["Notices"]
 
 _MAX_KNOWN_NAMES: Final = 4_096
 _MAX_CHARACTERS: Final = PROPERTY_NAME_CHARACTERS.maximum
+_MAX_BYTES: Final = STRING_BYTES.maximum
+_MAX_CONTAINER: Final = EVENT_CONTAINER_BYTES.maximum
 # No character takes more than four bytes.
-_SURELY_SHORT: Final = STRING_BYTES.maximum // 4
+_SURELY_SHORT: Final = _MAX_BYTES // 4
 _WORDS: Final = {effect: f"Mixpanel takes a message, but something in it is {effect.value}" for effect in Effect}
+_LIST: Final = ord("[")
+_CONTAINERS: Final = frozenset({dict, list, tuple})
 _SCALARS: Final = frozenset({int, float, bool, type(None)})
 
 
@@ -38,24 +42,23 @@ class Notices:
         for finding in message.findings():
             self._reporter.tell(_WORDS[finding.effect], str(finding))
 
-    def is_plain(self, event: str, properties: Mapping[str, Any]) -> bool:  # Any: whatever the caller gave
+    def is_plain(self, track: Track, properties: Mapping[str, Any]) -> bool:  # Any: whatever the caller gave
         """
-        Whether there can be no findings in an event. Most have none, and to search for them takes longer than to encode
-        the event.
+        Whether there can be no findings in an event made of *properties*. Most have none, and to search for them takes
+        longer than to encode the event.
         """
         plain = self._plain
-        if event not in plain and not self._learn(event):
+        if track.event not in plain and not self._learn(track.event):
             return False
-        for name, value in tuple(properties.items()):  # another thread may be changing them
-            if name not in plain and not self._learn(name):
-                return False
-            kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
-            if kind is str:
-                if len(value) > _SURELY_SHORT:
-                    return False
-            elif kind not in _SCALARS:
-                return False
-        return True
+        if not plain.issuperset(properties) and not all(
+            name in plain or self._learn(name) for name in tuple(properties)
+        ):
+            return False
+        json = track.json
+        if len(json) <= _MAX_BYTES and _LIST not in json:
+            # What is short as a whole has no long text in it.
+            return True
+        return len(json) <= _MAX_CONTAINER and _are_plain(tuple(properties.values()))
 
     def _learn(self, name: str) -> bool:
         """
@@ -66,3 +69,24 @@ class Notices:
         if len(self._plain) < _MAX_KNOWN_NAMES:
             self._plain.add(name)
         return True
+
+
+def _are_plain(values: Iterable[Any], *, in_a_list: bool = False) -> bool:  # Any: whatever the caller gave
+    """
+    Whether all texts in there are short for certain, and no object in a list holds lists or objects.
+    """
+    for value in values:
+        kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
+        if kind is str:
+            if len(value) > _SURELY_SHORT:
+                return False
+        elif kind is dict:
+            inside = tuple(value.values())
+            if not _are_plain(inside) or (in_a_list and not _CONTAINERS.isdisjoint(map(type, inside))):
+                return False
+        elif kind is list or kind is tuple:
+            if not _are_plain(value, in_a_list=True):
+                return False
+        elif kind not in _SCALARS:
+            return False
+    return True

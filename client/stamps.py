@@ -36,27 +36,21 @@ class ContentIds:
         return hashlib.sha256(digest + str(self._seen[digest]).encode()).hexdigest()[:36]
 
 
-class _RandomIds:
+_drawn: Final[list[str]] = []
+if hasattr(os, "register_at_fork"):
+    # What was drawn before a fork belongs to the parent.
+    os.register_at_fork(after_in_child=_drawn.clear)
+
+
+def new_insert_id() -> str:
     """
-    Makes random insert_ids of 32 hexadecimal characters, 256 drawn at a time; safe to use from several threads, and
-    after a fork.
+    A random insert_id of 32 hexadecimal characters, 256 drawn at a time; safe to call from several threads, and after a
+    fork.
     """
-
-    def __init__(self) -> None:
-        self._drawn: list[str] = []
-        if hasattr(os, "register_at_fork"):
-            # What was drawn before belongs to the parent.
-            os.register_at_fork(after_in_child=self._drawn.clear)
-
-    def __call__(self) -> str:
-        # To take one off a list cannot be interrupted by another thread.
-        try:
-            return self._drawn.pop()
-        except IndexError:
-            text = os.urandom(16 * 257).hex()
-            self._drawn.extend(text[start : start + 32] for start in range(32, len(text), 32))
-            return text[:32]
-
-
-new_insert_id: Final = _RandomIds()
-"""A new insert_id. There is one for the process, because what is called after a fork stays in memory for ever."""
+    # To take one off a list cannot be interrupted by another thread.
+    try:
+        return _drawn.pop()
+    except IndexError:
+        text = os.urandom(16 * 257).hex()
+        _drawn.extend(text[start : start + 32] for start in range(32, len(text), 32))
+        return text[:32]

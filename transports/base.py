@@ -96,6 +96,14 @@ class Ledger:
         with self._lock:
             self._dropped += count
 
+    def throw_away(self, count: int) -> None:
+        """
+        So many messages were taken and thrown away at once.
+        """
+        with self._lock:
+            self._accepted += count
+            self._dropped += count
+
     def stats(self) -> Stats:
         """
         The figures at one moment; what was accepted and is nowhere else is held.

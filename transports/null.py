@@ -20,10 +20,11 @@ class NullTransport(Transport):
         self._is_closed = False
 
     def send(self, *messages: Message) -> Outcome:
-        self._ledger.accept(len(checked(messages)))
+        checked(messages)
         if not self._is_closed:
-            self._ledger.drop(len(messages))
+            self._ledger.throw_away(len(messages))
             return NOTHING
+        self._ledger.accept(len(messages))
         outcome = Outcome(failed=tuple(Failed(message, Cause.CLOSED) for message in messages))
         self._ledger.settle(outcome)
         return outcome
