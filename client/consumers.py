@@ -165,7 +165,7 @@ class _Adapter(ABC):
             raise MixpanelException(outcome=outcome)
         return True
 
-    def close(self, timeout: float = _SECONDS) -> None:
+    def close(self, *, timeout: float = _SECONDS) -> None:
         """
         Deliver what is held, for *timeout* seconds, and close the connections. What is sent afterwards is refused.
 
@@ -314,7 +314,7 @@ class BufferedConsumer(_Adapter):
         self._remembered: deque[tuple[int, Outcome]] = deque(maxlen=_MAX_REMEMBERED)
         self._dropped = 0
 
-    def flush(self, timeout: float = _SECONDS) -> None:
+    def flush(self, *, timeout: float = _SECONDS) -> None:
         """
         Deliver what is held now, for *timeout* seconds, and say what became of everything since the last flush.
 

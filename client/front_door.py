@@ -135,7 +135,6 @@ class Mixpanel:
                 raise InvalidValue(name, "callable", describe(source))
         self._serializer = _serializer(serializer)
         self._reporter = Reporter()
-        self._notices = Notices(self._reporter) if limits == "warn" else None
         self._project = Project(
             token,
             server="us" if server is None else server,
@@ -143,6 +142,7 @@ class Mixpanel:
             events=events,
             limits=limits,
         )
+        self._notices = Notices(self._reporter) if self._project.limits == "warn" else None
         self._past = evolve(self._project, events="import")
         self._properties = _NO_PROPERTIES
         self._now = now
@@ -162,6 +162,7 @@ class Mixpanel:
         else:
             self._transport = SyncTransport(self._project)
             self._by_secret = {}
+        self._is_enabled = enabled
         if not enabled:
             self._transport = NullTransport()
             self._by_secret = None
@@ -543,6 +544,7 @@ class Mixpanel:
         Deliver what is held, waiting *timeout* seconds at most, and return what became settled. With a consumer, call
         its ``flush``.
         """
+        _check_timeout(timeout)
         return Outcome.total([transport.flush(timeout) for transport in self._transports()])
 
     def close(self, timeout: float | None = None) -> Outcome:
@@ -550,6 +552,7 @@ class Mixpanel:
         Deliver what is held, and close the transport; give up after *timeout* seconds, or those that the transport was
         made with. A consumer is only flushed: it is the caller's, and may serve others.
         """
+        _check_timeout(timeout)
         self._closed.set()
         return Outcome.total([transport.close(timeout) for transport in self._transports()])
 
@@ -699,7 +702,7 @@ class Mixpanel:
         if api_secret is not None and self._project.credentials is None:
             if self._by_secret is not None:
                 transport = self._with_secret(api_secret, self._by_secret)
-            else:
+            elif self._is_enabled:
                 self._reporter.tell("api_secret has no effect on this transport: give it credentials")
         elif api_key is not None:
             self._reporter.tell("api_key has no effect: /import is authorised by credentials, or else by the token")
@@ -712,10 +715,10 @@ class Mixpanel:
             credentials = ProjectSecret(api_secret)
         except InvalidValue as fault:
             raise fault.at("api_secret") from None
-        made = SyncTransport(evolve(self._project, credentials=credentials))
+        found = opened.setdefault(api_secret, SyncTransport(evolve(self._project, credentials=credentials)))
         if self._closed.is_set():
-            made.close()
-        return opened.setdefault(api_secret, made)
+            found.close()
+        return found
 
     def _transports(self) -> list[Transport]:
         return [self._transport, *(self._by_secret or {}).values()]
@@ -771,11 +774,19 @@ def _built(transport: Data, project: Project, *, enabled: bool) -> Transport:
     return build(description, project) if enabled else NullTransport()
 
 
+def _check_timeout(timeout: float | None) -> None:
+    if timeout is not None and type(timeout) is not int and type(timeout) is not float:
+        raise InvalidValue("timeout", "a number of seconds, or None", describe(timeout))
+
+
 def _environment(given: Mapping[str, str] | None) -> Mapping[str, str]:
     if given is None:
         return os.environ
     if not isinstance(given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidValue("environment", "a mapping of names to text", describe(cast("object", given)))
+    for name, value in given.items():
+        if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidValue("environment", "a mapping of names to text", "one with something else in it")
     return given
 
 

@@ -96,7 +96,7 @@ class ConsumerTransport(Transport):
         """
         flush = getattr(self._consumer, "flush", None)
         if callable(flush):
-            flush() if timeout is None or not _takes_timeout(flush) else flush(timeout)
+            flush() if timeout is None or not _takes_timeout(flush) else flush(timeout=timeout)
         return Outcome()
 
     def close(self, timeout: float | None = None) -> Outcome:

@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 DEFECTS = {
-    "test_loss": range(1, 19),
-    "test_blocking": range(19, 26),
-    "test_answers": range(26, 31),
-    "test_building": range(31, 39),
+    "test_defects_loss": range(1, 19),
+    "test_defects_blocking": range(19, 26),
+    "test_defects_answers": range(26, 31),
+    "test_defects_building": range(31, 39),
 }
 
 

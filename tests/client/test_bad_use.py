@@ -55,6 +55,17 @@ class Text(str):
     """
 
 
+class Equal:
+    """
+    Is equal to everything.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Broken(tzinfo):
     def utcoffset(self, dt: datetime | None) -> timedelta:
         raise LookupError
@@ -106,6 +117,13 @@ def _deep_list(levels: int) -> list[Any]:
     return value
 
 
+def named(value: object) -> str:
+    """
+    What stands for a value in the name of a test, the same in every process.
+    """
+    return repr(value) if isinstance(value, str | int | None) else type(value).__name__
+
+
 # Calls.
 
 CALLS: Final[dict[str, tuple[Callable[[Mixpanel], object], str]]] = {}
@@ -135,7 +153,7 @@ for method, ids in {
 }.items():
     for given, found in (([("plan", "pro")], "list"), ("plan", "str")):
         mistake(
-            f"{method} with {given!r}",
+            f"{method} with {named(given)}",
             lambda mp, method=method, ids=ids, given=given: getattr(mp, method)(*ids, given),
             f"properties must be a dict with str keys, not {found}",
         )
@@ -197,7 +215,7 @@ for method, ids in {
 for method, ids in {"people_unset": ("user-1",), "group_unset": ("Company", "acme")}.items():
     for given, found in (("abc", "str"), ({"abc": 1}, "dict"), (5, "int"), (None, "None"), ({"abc"}, "set")):
         mistake(
-            f"{method} with {given!r}",
+            f"{method} with {named(given)}",
             lambda mp, method=method, ids=ids, given=given: getattr(mp, method)(*ids, given),
             f"properties must be a list of property names, not {found}",
         )
@@ -433,6 +451,11 @@ for name, call, sentence in (
     (
         "another token",
         lambda mp: mp.track("u1", "Opened", {"token": "another"}),
+        "properties['token'] must be left out: make a Mixpanel for each project, not another token",
+    ),
+    (
+        "a token that is equal to everything",
+        lambda mp: mp.track("u1", "Opened", {"token": Equal()}),
         "properties['token'] must be left out: make a Mixpanel for each project, not another token",
     ),
     (
@@ -965,7 +988,7 @@ DOORS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         for name in ("local_flags_config", "remote_flags_config")
     },
     **{
-        f"the credentials {given!r}": (
+        f"the credentials {named(given)}": (
             lambda given=given: Mixpanel(TOKEN, credentials=given),  # type: ignore[misc]
             f"credentials must be ServiceAccountCredentials(...), ProjectSecret(...) or None, not {found}",
         )
@@ -1000,7 +1023,7 @@ DOORS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         for given, found in ((None, "None"), (PAST, "int"), ("id", "str"))
     },
     **{
-        f"the transport {given!r}": (lambda given=given: Mixpanel(TOKEN, transport=given), sentence)  # type: ignore[misc]
+        f"the transport {named(given)}": (lambda given=given: Mixpanel(TOKEN, transport=given), sentence)  # type: ignore[misc]
         for given, sentence in (
             (
                 "bufered",
@@ -1067,7 +1090,7 @@ def test_a_clock_that_tells_no_time_is_told(now: Callable[[], Any]) -> None:
         lambda: mp.people_track_charge("user-1", 5),
         lambda: mp.group_delete("Company", "acme"),
     ):
-        assert refusal(call).path in ("time", "now()")
+        assert refusal(call).path == "now()"
     assert memory.messages == ()
 
 
@@ -1079,5 +1102,24 @@ def test_an_id_source_that_makes_no_ids_is_told(made: Any) -> None:
         lambda: mp.track("user-1", "Opened"),
         lambda: mp.import_data(None, "user-1", "Opened", PAST),
     ):
-        assert refusal(call).path in ("insert_id", "make_insert_id()")
+        assert refusal(call).path == "make_insert_id()"
     assert memory.messages == ()
+
+
+@pytest.mark.parametrize("name", ["flush", "close"])
+@pytest.mark.parametrize(
+    ("timeout", "found"), [("5", "str"), (True, "bool"), ([], "list")], ids=["text", "bool", "list"]
+)
+def test_a_timeout_that_is_no_number_is_refused(name: str, timeout: object, found: str) -> None:
+    with Mixpanel(TOKEN, transport=MemoryTransport()) as mp:
+        error = refusal(lambda: getattr(mp, name)(timeout))
+        assert str(error) == f"timeout must be a number of seconds, or None, not {found}"
+        mp.track("user-1", "Opened")
+
+
+@pytest.mark.parametrize(
+    "environment", [{"MIXWIRE_TOKEN": TOKEN, "MIXWIRE_ENABLED": True}, {5: "x"}], ids=["bool", "int"]
+)
+def test_an_environment_of_other_things_than_text_is_refused(environment: Any) -> None:
+    error = refusal(lambda: Mixpanel.from_env(environment))
+    assert str(error) == "environment must be a mapping of names to text, not one with something else in it"

@@ -115,7 +115,7 @@ def open_() -> Iterator[Make]:
     yield make
     for consumer in made:
         with suppress(MixpanelException):
-            consumer.close(0.0)
+            consumer.close(timeout=0.0)
 
 
 @pytest.fixture
@@ -1080,7 +1080,7 @@ def test_what_was_perhaps_applied_is_told_and_not_given_to_be_sent_again(judge: 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BufferedConsumer.flush, "__defaults__", (0.3,))
+    monkeypatch.setattr(BufferedConsumer.flush, "__kwdefaults__", {"timeout": 0.3})
 
 
 @pytest.mark.usefixtures("impatient")

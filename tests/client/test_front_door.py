@@ -20,11 +20,10 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import pytest
-from conftest import Arrivals
 
 from mixwire import DatetimeSerializer, Mixpanel, MixpanelException, ServiceAccountCredentials
 from mixwire.core import (
@@ -54,6 +53,9 @@ from mixwire.stamps import milliseconds_now
 from mixwire.testing import Judge, MemoryTransport, Status
 from mixwire.transports import BufferedTransport, NullTransport, SyncTransport, Transport
 from mixwire.transports.descriptions import Buffered, Sync
+
+if TYPE_CHECKING:
+    from conftest import Arrivals
 
 TOKEN: Final = "a-token-of-mine"
 NOW: Final = 1767225600250
@@ -545,6 +547,15 @@ def test_a_secret_authorises_the_one_request_that_it_is_given_for(arrivals: Arri
     assert headers(arrivals) == [basic(TOKEN), basic("secret-1"), basic("secret-2"), basic("secret-1"), basic(TOKEN)]
 
 
+def test_a_secret_that_comes_again_travels_over_the_same_connection(judge: Judge) -> None:
+    with door(server=judge.url) as mp:
+        mp.import_data(None, "user-1", "Opened", PAST, api_secret="secret-1")
+        before = open_things()
+        for _ in range(3):
+            mp.import_data(None, "user-1", "Opened", PAST, api_secret="secret-1")
+        assert open_things() <= before
+
+
 def test_a_secret_does_not_leave_with_what_is_tracked(arrivals: Arrivals) -> None:
     with door(server=arrivals.url) as mp:
         mp.import_data(None, "user-1", "Opened", PAST, api_secret="secret-1")
@@ -765,6 +776,29 @@ def test_a_serializer_has_the_last_word_on_what_the_core_knows(memory: MemoryTra
 def test_what_the_serializer_does_not_know_raises_as_it_says(memory: MemoryTransport) -> None:
     with pytest.raises(TypeError, match="Object of type Decimal is not JSON serializable"):
         door(memory, serializer=MoneySerializer).track("user-1", "Opened", {"a": Decimal(1)})
+    assert memory.messages == ()
+
+
+def test_what_the_serializer_itself_refuses_raises_as_it_says(memory: MemoryTransport) -> None:
+    class Strict(json.JSONEncoder):
+        def default(self, o: object) -> object:
+            raise ValueError("no room for this")
+
+    with pytest.raises(ValueError, match=r"^no room for this$"):
+        door(memory, serializer=Strict).track("user-1", "Opened", {"a": Money(5)})
+    assert memory.messages == ()
+
+
+def test_what_goes_round_or_too_deep_is_no_business_of_the_serializer(memory: MemoryTransport) -> None:
+    mp = door(memory, serializer=MoneySerializer)
+    round_about: list[object] = []
+    round_about.append(round_about)
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (round_about, deep, 10**5000):
+        with pytest.raises(InvalidValue, match=r"^properties must be a value that JSON can hold, "):
+            mp.track("user-1", "Opened", {"a": value})
     assert memory.messages == ()
 
 
@@ -1277,6 +1311,14 @@ def test_variables_come_before_the_file(judge: Judge, tmp_path: Path) -> None:
     assert (record["properties"]["token"], arrival.path) == (TOKEN, "/track")  # type: ignore[index, call-overload]
 
 
+def test_variables_and_a_path_that_are_none_are_named() -> None:
+    wrong: Any = ["MIXWIRE_TOKEN"]
+    with pytest.raises(InvalidValue, match=r"^environment must be "):
+        Mixpanel.from_env(wrong)
+    with pytest.raises(InvalidValue, match=r"^path must be "):
+        Mixpanel.from_file(wrong, {})
+
+
 def test_a_missing_token_is_told_with_where_it_can_stand(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue) as refusal:
         Mixpanel.from_env({})
@@ -1615,46 +1657,58 @@ def test_threads_with_one_secret_share_its_connections(judge: Judge) -> None:
     assert judge.counts().events == 20
 
 
-@pytest.fixture
-def restless() -> Iterator[dict[str, Any]]:
+@contextlib.contextmanager
+def growing(changing: dict[str, Any]) -> Iterator[None]:
     """
-    A dict that a thread fills and empties without end.
+    Puts a name into the dict at every line of Python that runs meanwhile, as another thread might, and starts again
+    before there are too many of them.
     """
-    changing: dict[str, Any] = {}
-    stop = threading.Event()
-    interval = sys.getswitchinterval()
 
-    def change() -> None:
-        names = [f"name-{index}" for index in range(100)]
-        while not stop.is_set():
-            for name in names:
-                changing[name] = 1
-            for name in names:
-                del changing[name]
+    def grow(*_: object) -> Any:
+        if len(changing) > 200:
+            changing.clear()
+        changing[f"name-{len(changing)}"] = 1
+        return grow
 
-    thread = threading.Thread(target=change)
-    sys.setswitchinterval(1e-5)
-    thread.start()
-    yield changing
-    stop.set()
-    thread.join(GUARD_SECONDS)
-    sys.setswitchinterval(interval)
+    before = sys.gettrace()
+    sys.settrace(grow)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
+CHANGING: Final[dict[str, Callable[[Mixpanel, dict[str, Any]], object]]] = {
+    "track": lambda mp, given: mp.track("user-1", "Opened", given),
+    "track with meta": lambda mp, given: mp.track("user-1", "Opened", None, given),
+    "track what is inside": lambda mp, given: mp.track("user-1", "Opened", {"inside": given}),
+    "track with a time": lambda mp, given: mp.track("user-1", "Opened", {"time": PAST, "inside": given}),
+    "import_data": lambda mp, given: mp.import_data(None, "user-1", "Opened", PAST, given),
+    "people_set": lambda mp, given: mp.people_set("user-1", given),
+    "people_increment": lambda mp, given: mp.people_increment("user-1", given),
+    "people_union": lambda mp, given: mp.people_union("user-1", given),
+    "people_set with meta": lambda mp, given: mp.people_set("user-1", {"a": 1}, given),
+    "people_track_charge": lambda mp, given: mp.people_track_charge("user-1", 5, given),
+    "people_update": lambda mp, given: mp.people_update({"$distinct_id": "user-1", "$set": given}),
+    "people_update of it": lambda mp, given: mp.people_update(given, {"$distinct_id": "user-1", "$set": {"a": 1}}),
+    "group_set": lambda mp, given: mp.group_set("Company", "acme", given),
+    "with_properties": lambda mp, given: mp.with_properties(given).track("user-1", "Opened"),
+}
+
+
+@pytest.mark.parametrize("call", CHANGING.values(), ids=CHANGING)
 @pytest.mark.parametrize("kind", ["a plain door", "with default properties", "with a serializer"])
 def test_a_dict_that_a_thread_changes_meanwhile_does_no_harm(
-    kind: str, restless: dict[str, Any], memory: MemoryTransport
+    kind: str, call: Callable[[Mixpanel, dict[str, Any]], object], memory: MemoryTransport
 ) -> None:
     mp = door(memory, serializer=MoneySerializer if kind == "with a serializer" else None)
     if kind == "with default properties":
         mp = mp.with_properties({"env": "prod"})
-    for _ in range(150):
-        mp.track("user-1", "Opened", restless)
-        mp.track("user-1", "Opened", {"time": PAST, "inside": restless}, restless)
-        # What is in it at this moment may be nothing, which is no update.
-        mp.people_set("user-1", {"inside": restless}, {"$newer": restless})
-        mp.people_track_charge("user-1", 5, restless)
-    assert len(memory.messages) == 600
+    changing: dict[str, Any] = {"plan": 1}
+    with growing(changing):
+        call(mp, changing)
+    assert len(changing) > 1
+    assert len(memory.messages) == 1
 
 
 def test_one_door_may_be_off_while_another_is_on(memory: MemoryTransport) -> None:
@@ -1705,6 +1759,8 @@ def test_a_falsy_consumer_is_a_consumer() -> None:
         ({"transport": MemoryTransport(), "credentials": ProjectSecret("secret-1")}, "credentials"),
         ({"consumer": 0}, "consumer"),
         ({"transport": "bufered"}, "transport.type"),
+        ({"now": None}, "now"),
+        ({"make_insert_id": "id"}, "make_insert_id"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
@@ -1724,6 +1780,17 @@ def test_an_argument_that_cannot_be_sent_is_named_as_the_caller_knows_it(memory:
         (lambda: mp.people_update(wrong), "message"),
         (lambda: mp.people_set("user-1", {"a": 1}, wrong), "meta"),
         (lambda: mp.alias("user-1", "user-1"), "alias_id and original"),
+        (lambda: mp.people_set("user-1", {"a": 1}, {5: 1}), "meta"),  # type: ignore[dict-item]
+        (lambda: mp.people_set("user-1", {"a": 1}, {"\ud800": 1}), "meta"),
+        (lambda: mp.track("user-1", "Opened", {"time": None}), "properties['time']"),
+        (lambda: mp.merge(wrong, "user-1", "user-2", api_secret=5), "api_secret"),  # type: ignore[arg-type]
+        (lambda: mp.people_delete("user-1", {"$set": {"a": 1}}), "meta"),
+        (lambda: door(memory, now=lambda: None).people_set("user-1", {"a": 1}), "now()"),
+        (lambda: door(memory, now=lambda: "now").people_set("user-1", {"a": 1}), "now()"),
+        (lambda: door(memory, now=lambda: None).track("user-1", "Opened"), "now()"),
+        (lambda: door(memory, now=lambda: None).track("user-1", "Opened", {"token": TOKEN}), "now()"),
+        (lambda: door(memory, make_insert_id=lambda: None).track("user-1", "Opened"), "make_insert_id()"),
+        (lambda: door(memory, make_insert_id=lambda: "null").track("user-1", "Opened"), "make_insert_id()"),
     ):
         with pytest.raises(InvalidValue) as refusal:
             call()

@@ -141,6 +141,11 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         read_settings(tmp_path)
 
 
+def test_a_path_that_cannot_be_one_is_told() -> None:
+    with pytest.raises(InvalidValue, match=r"^path must be a path, not one with a NUL$"):
+        read_settings(Path("mixwire\0.toml"))
+
+
 @pytest.mark.parametrize("name", ["username", "secret", "project_id"])
 def test_a_service_account_that_is_not_complete_is_refused(name: str) -> None:
     account = {"username": "u", "secret": "s", "project_id": "12"}
