@@ -58,6 +58,11 @@ class MixpanelException(MixwireError):
             return super().__str__()
         return f"{len(self.records):,} of {len(self.outcome):,} not delivered; " + "; ".join(self.reasons)
 
+    def __repr__(self) -> str:
+        if self.args or not self._entries():
+            return super().__repr__()
+        return f"{type(self).__name__}({str(self)!r})"
+
     def _entries(self) -> tuple[Rejected | Failed | Unknown, ...]:
         return (*self.outcome.rejected, *self.outcome.failed, *self.outcome.unknown)
 

@@ -14,10 +14,10 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
-from attrs import evolve
+from attrs import asdict, evolve
 
 from .core import (
     Alias,
@@ -54,7 +54,7 @@ from .notices import Notices
 from .serializers import DatetimeSerializer
 from .stamps import milliseconds_now, new_insert_id
 from .transports import NullTransport, SyncTransport, Transport
-from .transports.base import NOTHING
+from .transports.base import NOTHING, Stats
 from .transports.reports import Reporter
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Mixpanel:
             _refuse_beside("transport", server=server, credentials=credentials)
             self._transport = transport
         elif transport is not None:
-            self._transport = _built(transport, self._project, enabled=enabled)
+            self._transport = _built(transport, self._project, server, enabled=enabled)
         else:
             self._transport = SyncTransport(self._project)
             self._by_secret = {}
@@ -233,7 +233,7 @@ class Mixpanel:
             project.token,
             credentials=project.credentials,
             transport=transport_of(settings),
-            server=project.server,
+            server=settings.server,
             events=project.events,
             limits=project.limits,
             enabled=enabled,
@@ -253,6 +253,23 @@ class Mixpanel:
         other = copy.copy(self)
         other._properties = {**self._properties, **added.thaw()}  # noqa: SLF001  # another one of this class
         return other
+
+    @property
+    def local_flags(self) -> NoReturn:
+        """
+        Feature flags are not part of this library.
+
+        Raises:
+            MixpanelException: Always, as in the official client where none are configured.
+        """
+        raise MixpanelException("local_flags: feature flags are not part of this library")
+
+    @property
+    def remote_flags(self) -> NoReturn:
+        """
+        As `local_flags`.
+        """
+        raise MixpanelException("remote_flags: feature flags are not part of this library")
 
     # --- events and identity ----------------------------------------------------------------------------------------
 
@@ -541,8 +558,8 @@ class Mixpanel:
 
     def flush(self, timeout: float | None = None) -> Outcome:
         """
-        Deliver what is held, waiting *timeout* seconds at most, and return what became settled. With a consumer, call
-        its ``flush``.
+        Deliver what is held, waiting *timeout* seconds at most, and return what became settled; what is still held is
+        in `stats`. With a consumer, call its ``flush``.
         """
         _check_timeout(timeout)
         return Outcome.total([transport.flush(timeout) for transport in self._transports()])
@@ -555,6 +572,14 @@ class Mixpanel:
         _check_timeout(timeout)
         self._closed.set()
         return Outcome.total([transport.close(timeout) for transport in self._transports()])
+
+    def stats(self) -> Stats:
+        """
+        The figures so far, in messages: accepted = delivered + rejected + failed + unknown + dropped + held. A consumer
+        counts what it was handed as delivered.
+        """
+        each = [asdict(transport.stats()) for transport in self._transports()]
+        return Stats(**{name: sum(figures[name] for figures in each) for name in each[0]})
 
     def __enter__(self) -> Self:
         return self
@@ -767,10 +792,13 @@ def _refuse_beside(owner: str, **given: object) -> None:
             raise InvalidValue(name, f"left out where a {owner} is given", "given")
 
 
-def _built(transport: Data, project: Project, *, enabled: bool) -> Transport:
+def _built(transport: Data, project: Project, server: str | None, *, enabled: bool) -> Transport:
     from .transports.config import build, structure
 
     description = structure(transport)
+    if server is not None and getattr(description, "server", None) is not None:
+        # Which of two servers is meant decides where people's data goes.
+        raise InvalidValue("server", "given once", "given twice: here and with the transport")
     return build(description, project) if enabled else NullTransport()
 
 

@@ -265,7 +265,10 @@ class Disk:
         except FileExistsError:
             return
         except FileNotFoundError:
-            self._make(os.path.dirname(path))  # noqa: PTH120  # paths are text here
+            above = os.path.dirname(path)  # noqa: PTH120  # paths are text here
+            if os.path.isdir(above):  # noqa: PTH112
+                raise  # it is there, and takes no directories
+            self._make(above)
             self._make(path)
             return
         os.chmod(path, _DIRECTORY_MODE)  # noqa: PTH101

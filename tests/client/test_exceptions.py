@@ -171,3 +171,9 @@ def test_what_was_sent_is_not_shown(shown: Callable[[object], str], args: tuple[
     for secret in (PROJECT.token, "user-1", "premium"):
         assert secret not in shown(fault)
         assert secret not in shown(fault.records)
+
+
+def test_what_was_not_delivered_is_in_the_repr_too() -> None:
+    error = MixpanelException(outcome=Outcome(failed=(Failed(UPDATE, Cause.NOT_REACHED, "no route"),)))
+    assert repr(error) == f"MixpanelException({str(error)!r})"
+    assert "a-token-of-mine" not in repr(error)

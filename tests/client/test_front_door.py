@@ -51,7 +51,7 @@ from mixwire.core.findings import Refused
 from mixwire.hand_over import ENDPOINTS
 from mixwire.stamps import milliseconds_now
 from mixwire.testing import Judge, MemoryTransport, Status
-from mixwire.transports import BufferedTransport, NullTransport, SyncTransport, Transport
+from mixwire.transports import BufferedTransport, NullTransport, Stats, SyncTransport, Transport
 from mixwire.transports.descriptions import Buffered, Sync
 
 if TYPE_CHECKING:
@@ -1796,3 +1796,54 @@ def test_an_argument_that_cannot_be_sent_is_named_as_the_caller_knows_it(memory:
             call()
         assert refusal.value.path == path
     assert memory.messages == ()
+
+
+# Figures, flags, servers.
+
+
+def test_the_figures_are_those_of_all_transports(judge: Judge) -> None:
+    with door(server=judge.url) as mp:
+        mp.track("user-1", "Opened")
+        mp.import_data(None, "user-1", "Opened", PAST, api_secret="secret-1")
+        assert mp.stats() == Stats(accepted=2, delivered=2)
+    assert mp.stats() == Stats(accepted=2, delivered=2)
+
+
+def test_the_figures_say_what_a_flush_left(judge: Judge) -> None:
+    judge.fail_next(Status(500), times=None)
+    mp = door(Buffered(flush_after_seconds=3600), server=judge.url)
+    mp.track("user-1", "Opened")
+    assert mp.flush(0.05) == Outcome()
+    assert mp.stats() == Stats(accepted=1, held=1)
+    mp.close(0.0)
+
+
+@pytest.mark.parametrize("name", ["local_flags", "remote_flags"])
+def test_feature_flags_are_answered_as_where_none_are_configured(name: str, memory: MemoryTransport) -> None:
+    with pytest.raises(MixpanelException, match=f"^{name}: feature flags are not part of this library$"):
+        getattr(door(memory), name)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Mixpanel(TOKEN, server="eu", transport="buffered://in"),
+        lambda: Mixpanel(TOKEN, server="eu", transport=Sync(server="eu")),
+        lambda: Mixpanel.from_env(
+            {"MIXWIRE_TOKEN": TOKEN, "MIXWIRE_SERVER": "eu", "MIXWIRE_TRANSPORT": "sync:?server=in"}
+        ),
+    ],
+    ids=["a string", "a description", "variables"],
+)
+def test_which_of_two_servers_is_meant_is_not_guessed(make: Callable[[], object]) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        make()
+    assert str(caught.value) == "server must be given once, not given twice: here and with the transport"
+
+
+def test_the_server_may_stand_with_the_transport_alone(judge: Judge) -> None:
+    with Mixpanel(TOKEN, transport=Sync(server=judge.url)) as mp:
+        mp.track("user-1", "Opened")
+    with Mixpanel.from_env({"MIXWIRE_TOKEN": TOKEN, "MIXWIRE_TRANSPORT": f"sync:?server={judge.url}"}) as mp:
+        mp.track("user-1", "Opened")
+    assert judge.counts().events == 2

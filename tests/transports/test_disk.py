@@ -87,6 +87,16 @@ def test_a_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
         opened(tmp_path / ("x" * 300))
 
 
+def test_a_place_that_takes_no_directories_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, mode: int = 0o777) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    for path in (tmp_path / "spool", tmp_path / "a" / "b" / "spool"):
+        with pytest.raises(InvalidValue, match="not a missing one"):
+            opened(path)
+
+
 def test_trouble_that_is_no_mistake_stays_an_error_of_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
