@@ -159,13 +159,12 @@ class Mixpanel:
             self._transport = transport
         elif transport is not None:
             self._transport = _built(transport, self._project, server, enabled=enabled)
-        else:
+        elif enabled:
             self._transport = SyncTransport(self._project)
             self._by_secret = {}
         self._is_enabled = enabled
         if not enabled:
             self._transport = NullTransport()
-            self._by_secret = None
 
     @classmethod
     def from_env(
