@@ -143,8 +143,10 @@ BROKEN: list[tuple[broken.Make, str]] = [
     (
         broken.ChangesBytes,
         # On a slow machine the first to be missed is one whose deadline was near.
-        "(bytes stay the same: .* messages of .* arrived other than they were sent"
-        "|outcomes are true: a message was said to be delivered that never arrived), while checking .*",
+        (
+            "(bytes stay the same: .* messages of .* arrived other than they were sent"
+            "|outcomes are true: a message was said to be delivered that never arrived), while checking .*"
+        ),
     ),
     (broken.Reorders, "order is kept: the updates of one profile, u1, were applied in the order .*, 13, 12, 11, 10"),
     (broken.RepeatsLate, "order is kept: the updates of one profile, u1, were applied in the order 1, 2, 3, 2, 4, .*"),
