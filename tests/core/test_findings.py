@@ -209,6 +209,11 @@ def test_an_operator_without_an_object_is_left_alone() -> None:
     assert in_update({"$set": 5}) == []
 
 
+def test_a_finding_without_a_documented_effect_says_its_reason_alone() -> None:
+    (finding,) = find(orjson.dumps({"event": "$own", "properties": {}}), is_event=True)
+    assert str(finding) == "event: names that start with '$' or 'mp_' are reserved for Mixpanel's own events"
+
+
 def test_findings_stand_in_the_order_of_the_message() -> None:
     assert in_event({"$a": 1, "b ": "x" * 256, "$import": 1}, "$e") == [
         ("event", Effect.UNDOCUMENTED),
