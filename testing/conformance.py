@@ -21,7 +21,8 @@ from ..core import Endpoint, InvalidValue, Message, Project
 from ..transports.base import Transport
 from .book import messages_of, times
 from .caller import Caller
-from .judge import Delay, Fault, Judge, LostAnswer, Mute, Reset, Status
+from .faults import Delay, Fault, LostAnswer, Mute, Reset, Status
+from .judge import Judge
 from .trial import (
     DEADLINES_ARE_KEPT,
     FIGURES_ADD_UP,

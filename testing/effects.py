@@ -7,19 +7,19 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
 from attrs import field, frozen
 
 from ..core import JSON, Endpoint
+from .profiles import apply, problem
+from .state import Profile
+from .validation import IDENTITY_EVENTS
 
 __all__ = ["EVENT_ENDPOINTS", "Effects", "Record", "missing", "read"]
 
 EVENT_ENDPOINTS: Final = frozenset({Endpoint.TRACK, Endpoint.IMPORT})
 """Where events go; the others change profiles."""
-
-_IDENTITY_EVENTS: Final = frozenset({"$create_alias", "$identify", "$merge"})
 
 
 @frozen(kw_only=True)
@@ -115,15 +115,15 @@ class Effects:
             self.records.append(record)
             self.copies[record.body] += 1
             match record.endpoint:
-                case Endpoint.TRACK | Endpoint.IMPORT if data["event"] in _IDENTITY_EVENTS:
+                case Endpoint.TRACK | Endpoint.IMPORT if data["event"] in IDENTITY_EVENTS:
                     self.identities.append(data)
                 case Endpoint.TRACK | Endpoint.IMPORT:
                     self.event_copies += 1
                     self.events.setdefault(_event_key(data), data)
                 case Endpoint.ENGAGE:
-                    _update(self.profiles, str(data["$distinct_id"]), data)
+                    _update(self.profiles, str(data["$distinct_id"]), record)
                 case Endpoint.GROUPS:
-                    _update(self.groups, (str(data["$group_key"]), str(data["$group_id"])), data)
+                    _update(self.groups, (str(data["$group_key"]), str(data["$group_id"])), record)
 
 
 def _event_key(data: dict[str, JSON]) -> tuple[str, ...]:
@@ -138,60 +138,12 @@ def _event_key(data: dict[str, JSON]) -> tuple[str, ...]:
 _Owner = TypeVar("_Owner", bound=str | tuple[str, str])
 
 
-def _update(profiles: dict[_Owner, dict[str, JSON]], owner: _Owner, data: dict[str, JSON]) -> None:
-    for operator, operand in data.items():
-        if operator == "$delete":
-            profiles.pop(owner, None)
-        elif operator == "$unset" and isinstance(operand, list):
-            profile = profiles.setdefault(owner, {})
-            for name in operand:
-                profile.pop(str(name), None)
-        elif operator in _CHANGES and isinstance(operand, dict):
-            profile = profiles.setdefault(owner, {})
-            for name, value in operand.items():
-                _CHANGES[operator](profile, name, value)
-
-
-def _set(profile: dict[str, JSON], name: str, value: JSON) -> None:
-    profile[name] = value
-
-
-def _set_once(profile: dict[str, JSON], name: str, value: JSON) -> None:
-    profile.setdefault(name, value)
-
-
-def _add(profile: dict[str, JSON], name: str, value: JSON) -> None:
-    old = profile.get(name, 0)
-    if isinstance(old, int | float) and isinstance(value, int | float):
-        profile[name] = old + value
-
-
-def _append(profile: dict[str, JSON], name: str, value: JSON) -> None:
-    old = profile.get(name, [])
-    if isinstance(old, list):
-        profile[name] = [*old, value]
-
-
-def _union(profile: dict[str, JSON], name: str, values: JSON) -> None:
-    for value in values if isinstance(values, list) else ():
-        old = profile.get(name, [])
-        if isinstance(old, list) and value not in old:
-            profile[name] = [*old, value]
-
-
-def _remove(profile: dict[str, JSON], name: str, value: JSON) -> None:
-    old = profile.get(name)
-    if isinstance(old, list) and value in old:
-        # The first only: whether Mixpanel takes out more is not documented.
-        at = old.index(value)
-        profile[name] = old[:at] + old[at + 1 :]
-
-
-_CHANGES: Final[dict[str, Callable[[dict[str, JSON], str, JSON], None]]] = {
-    "$set": _set,
-    "$set_once": _set_once,
-    "$add": _add,
-    "$append": _append,
-    "$union": _union,
-    "$remove": _remove,
-}
+def _update(profiles: dict[_Owner, dict[str, JSON]], owner: _Owner, record: Record) -> None:
+    if problem(record.data, record.endpoint):
+        return
+    before = Profile(properties=profiles[owner]) if owner in profiles else None
+    after = apply(before, record.data, record.endpoint, {}, 0).profile
+    if after is None:
+        profiles.pop(owner, None)
+    else:
+        profiles[owner] = dict(after.properties)

@@ -28,73 +28,16 @@ from collections.abc import Callable
 from copy import deepcopy
 from email.message import Message as Headers
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
-from ..core import JSON, Endpoint, InvalidValue, Message
+from ..core import JSON, Endpoint, Message
 from ..core.limits import BATCH_MESSAGES
 from .effects import EVENT_ENDPOINTS, Effects, Record, missing, read
+from .faults import Delay, Fault, LostAnswer, Mute, Reset, Script, Status, has_effect, next_fault
 
-__all__ = ["Arrival", "Counts", "Delay", "Fault", "Judge", "LostAnswer", "Mute", "Reset", "Status"]
-
-
-@frozen
-class Status:
-    """
-    Answer with this HTTP status and an error.
-
-    Attributes:
-        code: The status.
-        retry_after: What the header Retry-After says, or None for no such header.
-        is_applied: Whether the request takes effect all the same, as it may behind a proxy that answers 502.
-    """
-
-    code: int
-    retry_after: str | None = None
-    is_applied: bool = False
-
-
-@frozen
-class Reset:
-    """
-    End the connection with a reset before the body is read; nothing is applied.
-    """
-
-
-@frozen
-class LostAnswer:
-    """
-    Apply the request and end the connection with a reset instead of an answer.
-    """
-
-
-@frozen
-class Mute:
-    """
-    Say nothing until `Judge.heal` is called.
-
-    A request that was applied is answered then; the connection of any other is reset, because what comes so late must
-    not undo what came after it.
-
-    Attributes:
-        is_applied: Whether the request takes effect when it arrives.
-    """
-
-    is_applied: bool = True
-
-
-@frozen
-class Delay:
-    """
-    Wait so many seconds, then apply the request and answer well.
-    """
-
-    seconds: float
-
-
-Fault: TypeAlias = Status | Reset | LostAnswer | Mute | Delay
-"""What can be made to go wrong with a request."""
+__all__ = ["Arrival", "Counts", "Judge"]
 
 
 @frozen(kw_only=True)
@@ -159,7 +102,7 @@ class Judge:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._closed = threading.Event()
-        self._scripts: list[_Script] = []
+        self._scripts: tuple[Script, ...] = ()
         self._gate = threading.Event()
         self._effects = Effects()
         self._arrivals: list[Arrival] = []
@@ -178,14 +121,14 @@ class Judge:
             endpoint: Only requests to this one; None for any. What was scripted first is played first.
         """
         with self._changed:
-            self._scripts.append(_Script(fault, times, endpoint))
+            self._scripts = (*self._scripts, Script(fault, times, endpoint))
 
     def heal(self) -> None:
         """
         Forget what was scripted, and let go of the requests that wait for an answer.
         """
         with self._changed:
-            self._scripts.clear()
+            self._scripts = ()
             gate, self._gate = self._gate, threading.Event()
         gate.set()
 
@@ -312,7 +255,7 @@ class Judge:
                 body, records, verdict = _judge(endpoint, raw, handler.headers)
         if isinstance(fault, Delay):
             self._closed.wait(fault.seconds)
-        is_applied = verdict.code == 200 and _has_effect(fault)
+        is_applied = verdict.code == 200 and has_effect(fault)
         with self._changed:
             if self._effects is not effects or self._closed.is_set():
                 handler.reset()
@@ -341,35 +284,8 @@ class Judge:
             handler.answer(verdict.code, verdict.said)
 
     def _next_fault(self, endpoint: Endpoint | None) -> Fault | None:
-        for script in self._scripts:
-            if script.endpoint in (None, endpoint):
-                if script.times is not None:
-                    script.times -= 1
-                    if script.times == 0:
-                        self._scripts.remove(script)
-                return script.fault
-        return None
-
-
-@define
-class _Script:
-    fault: Fault
-    times: int | None
-    endpoint: Endpoint | None
-
-    def __attrs_post_init__(self) -> None:
-        if self.times is not None and self.times < 1:
-            raise InvalidValue("times", "at least 1, or None", str(self.times))
-
-
-def _has_effect(fault: Fault | None) -> bool:
-    match fault:
-        case Status() | Mute():
-            return fault.is_applied
-        case Reset():
-            return False
-        case LostAnswer() | Delay() | None:
-            return True
+        fault, self._scripts = next_fault(self._scripts, endpoint)
+        return fault
 
 
 @frozen
