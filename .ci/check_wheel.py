@@ -22,7 +22,8 @@ FOLDERS = {
 
 (wheel,) = Path(sys.argv[1]).glob("*.whl")
 expected = {f"{target}/{path.name}" for folder, target in FOLDERS.items() for path in (ROOT / folder).glob("*.py")} | {
-    "mixwire/py.typed"
+    "mixwire/py.typed",
+    "mixwire/testing/page.html",
 }
 with zipfile.ZipFile(wheel) as archive:
     names = set(archive.namelist())

@@ -1,5 +1,6 @@
 """
-What users test with, and we: a server that judges, a check of the promises, a transport in memory, strategies.
+What users test with, and we: a Mixpanel in this process or on a port of this machine, a transport in memory, a server
+that judges transports and a check of their promises, strategies.
 
 The strategies are in `mixwire.testing.strategies`, which alone needs Hypothesis.
 """
@@ -12,21 +13,29 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .conformance import PROMISES, check_transport
     from .effects import Record
-    from .judge import Arrival, Counts, Delay, Fault, Judge, LostAnswer, Mute, Reset, Status
+    from .faults import Delay, Fault, LostAnswer, Mute, Reset, Status
+    from .judge import Arrival, Counts, Judge
+    from .local import LocalMixpanel
     from .memory import MemoryTransport
+    from .server import MixpanelServer
+    from .state import Event, Settings
 
 __all__ = [
     "PROMISES",
     "Arrival",
     "Counts",
     "Delay",
+    "Event",
     "Fault",
     "Judge",
+    "LocalMixpanel",
     "LostAnswer",
     "MemoryTransport",
+    "MixpanelServer",
     "Mute",
     "Record",
     "Reset",
+    "Settings",
     "Status",
     "check_transport",
 ]
@@ -34,8 +43,12 @@ __all__ = [
 _HOMES: Final = {
     "conformance": ("PROMISES", "check_transport"),
     "effects": ("Record",),
-    "judge": ("Arrival", "Counts", "Delay", "Fault", "Judge", "LostAnswer", "Mute", "Reset", "Status"),
+    "faults": ("Delay", "Fault", "LostAnswer", "Mute", "Reset", "Status"),
+    "judge": ("Arrival", "Counts", "Judge"),
+    "local": ("LocalMixpanel",),
     "memory": ("MemoryTransport",),
+    "server": ("MixpanelServer",),
+    "state": ("Event", "Settings"),
 }
 
 

@@ -47,23 +47,7 @@ from .state import (
 )
 from .validation import IDENTITY_EVENTS, Refusal, to_json
 
-__all__ = [
-    "Counts",
-    "Event",
-    "Exchange",
-    "Fate",
-    "HttpReply",
-    "HttpRequest",
-    "Log",
-    "Owner",
-    "Profile",
-    "Settings",
-    "State",
-    "Update",
-    "query_view",
-    "respond",
-    "user_of",
-]
+__all__ = ["query_view", "respond", "user_of"]
 
 _ENDPOINTS: Final = {endpoint.value: endpoint for endpoint in Endpoint}
 _EVENTS: Final = frozenset({Endpoint.TRACK, Endpoint.IMPORT})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from functools import lru_cache
 from typing import Final, cast
 
 from attrs import field, frozen
@@ -275,6 +276,7 @@ def _locate(stored: dict[str, JSON], arrival: Arrival) -> None:
         stored["$city"], stored["$region"], stored["mp_country_code"] = city, region, country
 
 
+@lru_cache
 def place_of(address: str) -> tuple[str, str, str]:
     """
     City, region and country of an address: made up, the same for the same address, and nothing for one that has no

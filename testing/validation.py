@@ -22,6 +22,7 @@ __all__ = [
     "MAX_CHARACTERS",
     "Refusal",
     "cleaned",
+    "identity_refusal",
     "milliseconds",
     "refusal",
     "to_json",
@@ -169,6 +170,13 @@ def _is_placeholder(text: str) -> bool:
 
 
 def _about_text(event: str, properties: dict[str, JSON]) -> Refusal | None:
+    try:
+        # Nearly always all is well, and this finds out at once.
+        orjson.dumps((event, properties))
+    except TypeError:
+        pass
+    else:
+        return None
     if not _is_text(event):
         return Refusal("event", "'event' is invalid: string should be valid utf8")
     for name, value in properties.items():

@@ -20,6 +20,8 @@ INSTALL: Final = {
     "strace": "apt-get install strace",
     "unshare": "apt-get install util-linux, and permission to make user namespaces",
     "ip": "apt-get install iproute2",
+    "chromium": "apt-get install chromium",
+    "chromedriver": "apt-get install chromium-driver",
 }
 
 

@@ -4,6 +4,7 @@ The README and the pages in docs/ tell the truth: each block of them runs, and s
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -60,7 +62,22 @@ def mixpanel(arrivals: Arrivals, monkeypatch: pytest.MonkeyPatch) -> Arrivals:
     return arrivals
 
 
-@pytest.mark.parametrize("block", blocks("python"))
+def is_a_test(block: Any) -> bool:
+    (text,) = block.values
+    return "\ndef test_" in text
+
+
+@pytest.mark.parametrize("block", [*filter(is_a_test, blocks("python"))])
+def test_each_block_that_holds_tests_passes(block: str, request: pytest.FixtureRequest) -> None:
+    names: dict[str, Any] = {}
+    exec(compile(block, "README.md", "exec"), names)
+
+    for name in [name for name in names if name.startswith("test_")]:
+        wanted = inspect.signature(names[name]).parameters
+        names[name](**{fixture: request.getfixturevalue(fixture) for fixture in wanted})
+
+
+@pytest.mark.parametrize("block", [*filterfalse(is_a_test, blocks("python"))])
 def test_each_python_block_runs(
     block: str, mixpanel: Arrivals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
