@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from .assertions import MemoryTracking, ServerTracking, Tracking
     from .conformance import PROMISES, check_transport
     from .effects import Record
     from .faults import Delay, Fault, LostAnswer, Mute, Reset, Status
@@ -30,17 +31,21 @@ __all__ = [
     "Judge",
     "LocalMixpanel",
     "LostAnswer",
+    "MemoryTracking",
     "MemoryTransport",
     "MixpanelServer",
     "Mute",
     "Record",
     "Reset",
+    "ServerTracking",
     "Settings",
     "Status",
+    "Tracking",
     "check_transport",
 ]
 
 _HOMES: Final = {
+    "assertions": ("MemoryTracking", "ServerTracking", "Tracking"),
     "conformance": ("PROMISES", "check_transport"),
     "effects": ("Record",),
     "faults": ("Delay", "Fault", "LostAnswer", "Mute", "Reset", "Status"),
