@@ -30,6 +30,8 @@ from .core import (
     explain,
     stamp,
 )
+from .demo import demo
+from .emulate import emulate
 from .options import config_option, json_option, project_from, server_option, token_option
 from .printing import say
 from .records import Record, read_records
@@ -54,7 +56,9 @@ def mixwire() -> None:
     """
 
 
+mixwire.add_command(demo)
 mixwire.add_command(drain)
+mixwire.add_command(emulate)
 mixwire.add_command(spool)
 
 _SOURCE = click.argument("source", metavar="FILE|-", type=click.Path(path_type=Path, allow_dash=True))

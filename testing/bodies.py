@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
 import json
 import zlib
 from enum import Enum
+from io import BytesIO
 from math import isfinite
 from typing import Final, NoReturn, cast
 from urllib.parse import parse_qsl
@@ -26,7 +28,14 @@ __all__ = ["BadBody", "Content", "Form", "TooLong", "read_content", "uncompresse
 class BadBody(ValueError):
     """
     The body cannot be read; the text says why.
+
+    Attributes:
+        parameters: Of the query and of the fields that could be read all the same.
     """
+
+    def __init__(self, reason: str, parameters: dict[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.parameters = parameters or {}
 
 
 class TooLong(ValueError):
@@ -75,23 +84,17 @@ def uncompressed(body: bytes, encoding: str, most: int) -> bytes:
         return body
     if encoding.lower() != "gzip":
         raise BadBody("the only Content-Encoding is gzip")
-    pieces: list[bytes] = []
-    size = 0
-    while body:
-        expander = zlib.decompressobj(wbits=31)
-        try:
-            piece = expander.decompress(body, most - size + 1)
-        except zlib.error:
-            raise BadBody("the body is not gzip") from None
-        size += len(piece)
-        if size > most:
-            raise TooLong
-        if not expander.eof:
-            raise BadBody("the gzip body ends too early")
-        pieces.append(piece)
+    try:
         # One gzip stream may follow another.
-        body = expander.unused_data
-    return b"".join(pieces)
+        with gzip.GzipFile(fileobj=BytesIO(body)) as file:
+            content = file.read(most + 1)
+    except EOFError:
+        raise BadBody("the gzip body ends too early") from None
+    except (OSError, zlib.error):
+        raise BadBody("the body is not gzip") from None
+    if len(content) > most:
+        raise TooLong
+    return content
 
 
 def read_content(endpoint: Endpoint, content_type: str, query: str, body: bytes, *, is_get: bool) -> Content:
@@ -111,8 +114,13 @@ def read_content(endpoint: Endpoint, content_type: str, query: str, body: bytes,
     if is_form or (media_type != "application/json" and not body.lstrip().startswith((b"[", b"{"))):
         text = body.decode("utf-8", "surrogateescape")
         fields = dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
-        records = _of_data(fields.pop("data", parameters.pop("data", "")))
-        return Content(records, {**parameters, **fields}, Form.FORM)
+        data = fields.pop("data", parameters.pop("data", ""))
+        parameters |= fields
+        try:
+            return Content(_of_data(data), parameters, Form.FORM)
+        except BadBody as bad:
+            # How the answer should look stands in fields beside the data.
+            raise BadBody(str(bad), parameters) from None
     if not body.strip():
         raise BadBody("data, missing or empty")
     value = _parse(body)
@@ -167,7 +175,7 @@ def _decode(content: bytes) -> JSON:
     # What is no valid UTF-8 is refused for each record, not for the body: it is read here with surrogates in its place.
     try:
         text = content.decode("utf-8", "surrogateescape")
-        return cast("JSON", json.loads(text, parse_constant=_refuse, parse_float=_finite))
+        return cast("JSON", json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole))
     except (ValueError, RecursionError):
         raise BadBody("the body is not valid JSON") from None
 
@@ -181,6 +189,12 @@ def _finite(text: str) -> float:
     if not isfinite(number):
         raise ValueError(text)
     return number
+
+
+def _whole(text: str) -> int:
+    # What no float holds is refused here as it is on the fast way.
+    _finite(text)
+    return int(text)
 
 
 _MAX_DEPTH: Final = 200

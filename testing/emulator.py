@@ -27,25 +27,23 @@ from attrs import evolve, field, frozen
 
 from ..core import JSON, Endpoint
 from .bodies import BadBody, Content, Form, TooLong, read_content, uncompressed
-from .events import Arrival, place_of, take_event
+from .events import Arrival, place_of, take_event, untaken
 from .faults import Delay, Fault, LostAnswer, Mute, Reset, Status, has_effect, next_fault
 from .identities import Identities
 from .profiles import TooManyProperties, apply, problem
 from .state import (
-    Counts,
     Event,
     Exchange,
     Fate,
     HttpReply,
     HttpRequest,
-    Log,
     Owner,
     Profile,
     Settings,
     State,
     Update,
 )
-from .validation import IDENTITY_EVENTS, Refusal, to_json
+from .validation import IDENTITY_EVENTS, Refusal, as_text, encodable, to_json
 
 __all__ = ["query_view", "respond", "user_of"]
 
@@ -64,6 +62,7 @@ _REASONS: Final = {
 }
 _INVALID: Final = "some data points in the request failed validation"
 _NO_IDENTITY: Final = "identity events are not allowed when project is using simplified identity management"
+_BESIDE_IDENTITY: Final = "the request was refused as a whole, because it holds an identity event"
 
 
 def respond(state: State, request: HttpRequest, now: int) -> tuple[State, HttpReply]:
@@ -82,7 +81,10 @@ def respond(state: State, request: HttpRequest, now: int) -> tuple[State, HttpRe
     fault, scripts = next_fault(state.scripts, endpoint)
     state = evolve(state, number=call_number, scripts=scripts)
     call = _Call(endpoint, request, query, call_number, now)
-    taken = _take(state, call) if has_effect(fault) else _Taken(state=state, reply=HttpReply(status=500))
+    taken = _take(state, call)
+    if not has_effect(fault):
+        # What it held is worth knowing, what it would have led to is not.
+        taken = evolve(taken, state=state, is_applied=False)
     taken = evolve(taken, reply=_with_fault(taken.reply, fault))
     return _logged(taken, request, call_number, fault, now), taken.reply
 
@@ -197,7 +199,7 @@ def _uncompressed(call: _Call, settings: Settings) -> bytes:
     encoding = call.request.header("content-encoding")
     if call.endpoint not in _EVENTS and encoding.lower() not in ("", "identity"):
         # Compressed updates are documented as not supported.
-        raise _Refused(_brief(_wish(dict(parse_qsl(call.query))), "data, missing or empty"))
+        raise _Refused(_brief(_wish(dict(parse_qsl(call.query)), call.endpoint), "data, missing or empty"))
     most = settings.max_body_bytes
     try:
         return uncompressed(call.request.body, encoding, most)
@@ -216,7 +218,9 @@ def _content(call: _Call, text: bytes) -> Content:
     except BadBody as bad:
         if endpoint is Endpoint.IMPORT:
             raise _Refused(_bad_request(endpoint, str(bad))) from None
-        raise _Refused(_brief(_wish(dict(parse_qsl(call.query))), "data, missing or empty")) from None
+        wish = _wish(bad.parameters or dict(parse_qsl(call.query)), endpoint)
+        raise _Refused(_brief(wish, "data, missing or empty")) from None
+    wish = _wish(content.parameters, endpoint)
     count = len(content.records)
     if endpoint is Endpoint.IMPORT:
         if not count:
@@ -224,11 +228,9 @@ def _content(call: _Call, text: bytes) -> Content:
         if count > _MAX_RECORDS:
             raise _Refused(_bad_request(endpoint, f"request exceeds max limit of {_MAX_RECORDS} events"))
     elif not count:
-        raise _Refused(_brief(_wish(content.parameters), "data, missing or empty"))
+        raise _Refused(_brief(wish, "data, missing or empty"))
     elif count > _MAX_RECORDS:
-        raise _Refused(
-            _brief(_wish(content.parameters), f"too many {'events' if endpoint is Endpoint.TRACK else 'updates'}")
-        )
+        raise _Refused(_brief(wish, f"too many {'events' if endpoint is Endpoint.TRACK else 'updates'}"))
     return content
 
 
@@ -258,11 +260,10 @@ def _loaded(state: State, call: _Call, content: Content, size: int) -> tuple[tup
 
 
 def _take_events(state: State, call: _Call, content: Content) -> _Taken:
-    settings, wish, records = state.settings, _wish(content.parameters), content.records
+    settings, wish, records = state.settings, _wish(content.parameters, call.endpoint), content.records
     is_import = call.endpoint is Endpoint.IMPORT
     is_strict = is_import and wish.is_strict
-    if is_strict and settings.id_system == "simplified" and any(map(_is_identity, records)):
-        return _Taken(state=state, reply=_identity_answer(records), records=len(records))
+    is_refused_whole = is_strict and settings.id_system == "simplified" and any(map(_is_identity, records))
     arrival = Arrival(
         settings=settings,
         endpoint=call.endpoint,
@@ -276,8 +277,13 @@ def _take_events(state: State, call: _Call, content: Content) -> _Taken:
     events: list[Event] = []
     refusals: dict[int, Refusal] = {}
     for index, record in enumerate(records):
+        number = call.number + 1 + index
+        if is_refused_whole:
+            refusals[index] = Refusal("", _NO_IDENTITY if _is_identity(record) else _BESIDE_IDENTITY)
+            events.append(untaken(record, index, number, arrival, Fate.REFUSED, refusals[index].message))
+            continue
         before = identities
-        event, identities, refusal = take_event(record, index, call.number + 1 + index, arrival, identities)
+        event, identities, refusal = take_event(record, index, number, arrival, identities)
         events.append(event)
         if refusal is not None:
             refusals[index] = refusal
@@ -296,7 +302,9 @@ def _take_events(state: State, call: _Call, content: Content) -> _Taken:
         ),
     )
     is_any_valid = len(refusals) < len(records)
-    if is_import:
+    if is_refused_whole:
+        reply = _identity_answer(records)
+    elif is_import:
         reply = _import_answer(wish, content, refusals)
     else:
         reply = _brief(wish, "" if is_any_valid else refusals[0].message)
@@ -324,7 +332,7 @@ def _moved(profiles: Mapping[str, Profile], before: Identities, after: Identitie
 
 
 def _take_updates(state: State, call: _Call, content: Content) -> _Taken:
-    settings, wish, records = state.settings, _wish(content.parameters), content.records
+    settings, wish, records = state.settings, _wish(content.parameters, call.endpoint), content.records
     books = _Books(dict(state.profiles), dict(state.groups))
     updates: list[Update] = []
     problems: dict[int, Refusal] = {}
@@ -391,6 +399,7 @@ def _take_update(record: JSON, state: State, call: _Call, wish: _Wish, books: _B
         received=call.now,
         endpoint=call.endpoint,
         fate=Fate.STORED,
+        owner=_owner(record, call.endpoint, state.identities),
         json=to_json(kept),
     )
     why = problem(record, call.endpoint)
@@ -400,8 +409,7 @@ def _take_update(record: JSON, state: State, call: _Call, wish: _Wish, books: _B
     token = state.settings.token
     if token is not None and whole["$token"] != token:
         return evolve(update, fate=Fate.DROPPED, reason="its token is not that of this project")
-    owner = _owner(whole, call.endpoint, state.identities)
-    update = evolve(update, owner=owner)
+    owner = cast("Owner", update.owner)
     place = _place(whole, call, wish)
     try:
         applied = apply(books.get(owner), whole, call.endpoint, place, call.now)
@@ -410,14 +418,23 @@ def _take_update(record: JSON, state: State, call: _Call, wish: _Wish, books: _B
     books.put(owner, applied.profile)
     if applied.is_change:
         return evolve(update, notes=applied.notes + applied.ignored)
-    return evolve(update, fate=Fate.IGNORED, reason="; ".join(applied.ignored), notes=applied.notes)
+    reason = "; ".join(applied.ignored) or "it changes nothing"
+    return evolve(update, fate=Fate.IGNORED, reason=reason, notes=applied.notes)
 
 
-def _owner(update: dict[str, JSON], endpoint: Endpoint, identities: Identities) -> Owner:
+def _owner(update: JSON, endpoint: Endpoint, identities: Identities) -> Owner | None:
+    """
+    Whose profile is meant, as far as that can be read; of one that is refused too, so that it stands in the history.
+    """
+    if not isinstance(update, dict):
+        return None
+    names = ("$group_key", "$group_id") if endpoint is Endpoint.GROUPS else ("$distinct_id",)
+    ids = [encodable(as_text(update.get(name))) for name in names]
+    if not all(ids):
+        return None
     if endpoint is Endpoint.GROUPS:
-        return str(update["$group_key"]), str(update["$group_id"])
-    distinct_id = str(update["$distinct_id"])
-    return distinct_id if update.get("$ignore_alias") is True else identities.user_of(distinct_id)
+        return ids[0], ids[1]
+    return ids[0] if update.get("$ignore_alias") is True else identities.user_of(ids[0])
 
 
 def _place(update: dict[str, JSON], call: _Call, wish: _Wish) -> dict[str, JSON]:
@@ -455,7 +472,7 @@ def _counted(counts: Mapping[Fate, int], records: Iterable[Event] | Iterable[Upd
 
 
 def _truncated(records: Iterable[Event] | Iterable[Update]) -> int:
-    return sum(any("truncated" in note for note in record.notes) for record in records)
+    return sum(any(note.endswith(" to 255 characters") for note in record.notes) for record in records)
 
 
 def _logged(taken: _Taken, request: HttpRequest, number: int, fault: Fault | None, now: int) -> State:
@@ -484,11 +501,16 @@ def _masked(request: HttpRequest) -> HttpRequest:
     The request as it is kept: without its body, which is kept as text, and without anything secret.
     """
     headers = tuple(
-        (name, f"{value.partition(' ')[0]} ***" if name.lower() == "authorization" else value)
+        (name, _without_credentials(value) if name.lower() == "authorization" else value)
         for name, value in request.headers
     )
     target = _without_key(request.target.encode("utf-8", "replace")).decode()
     return evolve(request, target=target, headers=headers, body=b"")
+
+
+def _without_credentials(authorization: str) -> str:
+    scheme, blank, _ = authorization.partition(" ")
+    return f"{scheme} ***" if blank else "***"
 
 
 _API_KEY: Final = re.compile(rb"\b(api_key|api_secret)=[^&\s]*")
@@ -535,14 +557,15 @@ _CALLBACK: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]*")
 _IMAGE: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
 
-def _wish(parameters: Mapping[str, str]) -> _Wish:
-    callback = parameters.get("callback", "")
+def _wish(parameters: Mapping[str, str], endpoint: Endpoint) -> _Wish:
+    # The others do not know it, and what is not known is ignored.
+    callback = parameters.get("callback", "") if endpoint in _GET_TOO else ""
     return _Wish(
         is_verbose=parameters.get("verbose", "0") not in ("", "0"),
         is_strict=parameters.get("strict", "0") not in ("", "0"),
         ip=parameters.get("ip", ""),
         callback=callback if _CALLBACK.fullmatch(callback) else "",
-        is_image=parameters.get("img", "0") not in ("", "0"),
+        is_image=endpoint is Endpoint.TRACK and parameters.get("img", "0") not in ("", "0"),
     )
 
 

@@ -17,13 +17,24 @@ from attrs import field, frozen
 from ..core import JSON, Endpoint
 from .identities import DEVICE, Identities
 from .state import Event, Fate, Settings
-from .validation import IDENTITY_EVENTS, Refusal, cleaned, identity_refusal, milliseconds, refusal, to_json
+from .validation import (
+    IDENTITY_EVENTS,
+    Refusal,
+    as_text,
+    cleaned,
+    encodable,
+    identity_refusal,
+    milliseconds,
+    refusal,
+    to_json,
+)
 
-__all__ = ["Arrival", "live_problem", "place_of", "take_event"]
+__all__ = ["Arrival", "live_problem", "place_of", "take_event", "untaken"]
 
 _DAY_MS: Final = 86_400_000
 _LIVE_MS: Final = 5 * _DAY_MS
 _PLACE_NAMES: Final = ("$city", "$region", "mp_country_code")
+_COMMAND_IDS: Final = ("alias", "$identified_id", "$anon_id", "$distinct_ids")
 _MAX_TEXT: Final = 255
 
 
@@ -77,11 +88,11 @@ def take_event(
     """
     problem = _problem(record, arrival)
     if problem is not None:
-        return _untaken(record, index, number, arrival, Fate.REFUSED, problem.message), identities, problem
+        return untaken(record, index, number, arrival, Fate.REFUSED, problem.message), identities, problem
     whole = cast("dict[str, JSON]", record)
     name, properties = cast("str", whole["event"]), cast("dict[str, JSON]", whole["properties"])
     if why := _why_dropped(properties, arrival):
-        return _untaken(record, index, number, arrival, Fate.DROPPED, why), identities, None
+        return untaken(record, index, number, arrival, Fate.DROPPED, why), identities, None
     notes = [f"{key!r} beside event and properties is ignored" for key in whole if key not in ("event", "properties")]
     ignored = ""
     if name in IDENTITY_EVENTS:
@@ -96,7 +107,7 @@ def take_event(
     stored["time"] = at
     # Before the id is stored, because one that is made here is not the same twice.
     key = _key(name, properties)
-    distinct_id = _distinct_id(stored, arrival)
+    distinct_id = _distinct_id(name, stored, arrival)
     if distinct_id or "distinct_id" in stored:
         stored["distinct_id"] = distinct_id
     if "$insert_id" not in stored and name not in IDENTITY_EVENTS:
@@ -121,8 +132,8 @@ def take_event(
         fate=Fate.IGNORED if ignored else Fate.STORED,
         reason=ignored,
         notes=tuple(notes),
-        name=_shown(kept),
-        distinct_id=_shown(distinct_id),
+        name=encodable(kept),
+        distinct_id=encodable(distinct_id),
         time=at,
         key=key,
         json=to_json({"event": kept, "properties": stored}),
@@ -142,14 +153,17 @@ def _problem(record: JSON, arrival: Arrival) -> Refusal | None:
     return breach if is_command else None
 
 
-def _untaken(record: JSON, index: int, number: int, arrival: Arrival, fate: Fate, reason: str) -> Event:
+def untaken(record: JSON, index: int, number: int, arrival: Arrival, fate: Fate, reason: str) -> Event:
+    """
+    The event that *record* would have been, with the reason why it is not stored.
+    """
     name = record.get("event") if isinstance(record, dict) else None
     properties = record.get("properties") if isinstance(record, dict) else None
     shown: JSON = record
     distinct_id, at = "", None
     if isinstance(properties, dict):
         shown = {**cast("dict[str, JSON]", record), "properties": _without_token(properties)}
-        distinct_id = _text(properties.get("distinct_id"))
+        distinct_id = as_text(properties.get("distinct_id"))
         at = milliseconds(properties.get("time"))
     return Event(
         number=number,
@@ -159,8 +173,8 @@ def _untaken(record: JSON, index: int, number: int, arrival: Arrival, fate: Fate
         endpoint=arrival.endpoint,
         fate=fate,
         reason=reason,
-        name=_shown(name)[:_MAX_TEXT] if isinstance(name, str) else "",
-        distinct_id=_shown(distinct_id)[:_MAX_TEXT],
+        name=encodable(name)[:_MAX_TEXT] if isinstance(name, str) else "",
+        distinct_id=encodable(distinct_id)[:_MAX_TEXT],
         time=at,
         json=to_json(shown),
     )
@@ -168,22 +182,6 @@ def _untaken(record: JSON, index: int, number: int, arrival: Arrival, fate: Fate
 
 def _without_token(properties: dict[str, JSON]) -> dict[str, JSON]:
     return {name: value for name, value in properties.items() if name != "token"}
-
-
-def _shown(text: str) -> str:
-    """
-    *text* as it can be encoded.
-    """
-    return text.encode("utf-8", "replace").decode()
-
-
-def _text(value: JSON) -> str:
-    """
-    An id as text: numbers are read as text, anything else is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return ""
-    return str(value)
 
 
 def _why_dropped(properties: dict[str, JSON], arrival: Arrival) -> str:
@@ -229,31 +227,35 @@ def _time(stored: dict[str, JSON], arrival: Arrival, notes: list[str]) -> int:
 
 def _key(name: str, properties: dict[str, JSON]) -> tuple[str, str, str, str] | None:
     insert_id = properties.get("$insert_id")
+    if insert_id is None and name in IDENTITY_EVENTS:
+        # The same command again joins nothing new.
+        insert_id = [properties.get(each) for each in _COMMAND_IDS]
     if insert_id is None:
         return None
     # As they were sent: seconds and milliseconds of one instant make two events.
     distinct_id = properties.get("distinct_id", properties.get("$user_id", properties.get("$device_id")))
-    four = (name, distinct_id, properties.get("time"), insert_id)
+    # All but the id, which is text however it was sent.
+    four = (name, as_text(distinct_id) or distinct_id, properties.get("time"), insert_id)
     event, user, time, dedup = (to_json(each).decode() for each in four)
     return event, user, time, dedup
 
 
-def _distinct_id(stored: dict[str, JSON], arrival: Arrival) -> str:
+def _distinct_id(name: str, stored: dict[str, JSON], arrival: Arrival) -> str:
     if arrival.settings.id_system == "simplified":
-        if user := _text(stored.get("$user_id")):
+        if user := as_text(stored.get("$user_id")):
             return user
-        if device := _text(stored.get("$device_id")):
+        if device := as_text(stored.get("$device_id")):
             return DEVICE + device.removeprefix(DEVICE)
     if "distinct_id" not in stored:
-        if "$identified_id" in stored:
-            return _text(stored["$identified_id"])
+        if name == "$identify":
+            return as_text(stored.get("$identified_id"))
         if arrival.ip == "1":
             return hashlib.sha256(arrival.address.encode()).hexdigest()[:32]
-    return _text(stored.get("distinct_id"))
+    return as_text(stored.get("distinct_id"))
 
 
 def _link_device(stored: dict[str, JSON], identities: Identities) -> Identities:
-    device, user = _text(stored.get("$device_id")), _text(stored.get("$user_id"))
+    device, user = as_text(stored.get("$device_id")), as_text(stored.get("$user_id"))
     if not device or not user:
         return identities
     return identities.with_device(device.removeprefix(DEVICE), user)

@@ -184,10 +184,13 @@ def apply(
         return Applied(profile=None, notes=tuple(notes), ignored=tuple(ignored), is_change=is_change)
     given = update.get("$set")
     explicit = given if isinstance(given, dict) else {}
-    properties.update({name: value for name, value in place.items() if name not in explicit})
-    before = len(profile.properties) if profile is not None else 0
-    if len(properties) > max(MAX_PROPERTIES, before):
+    located = properties | {name: value for name, value in place.items() if name not in explicit}
+    most = max(MAX_PROPERTIES, len(profile.properties) if profile is not None else 0)
+    if len(properties) > most:
         raise TooManyProperties
+    # Where somebody is must not be the reason for a refusal.
+    if len(located) <= most:
+        properties = located
     last_seen = profile.last_seen if profile is not None else None
     if update.get("$ignore_time") is not True:
         last_seen = now
@@ -201,7 +204,8 @@ _CREATING: Final = frozenset({"$set", "$set_once", "$add", "$append", "$union"})
 def _operand(operator: str, operand: JSON) -> tuple[dict[str, JSON], tuple[str, ...]]:
     if operator == "$unset":
         assert isinstance(operand, list)
-        return {str(name): None for name in operand}, ()
+        # Names are compared as they were stored.
+        return cleaned({str(name): None for name in operand}, operator)
     assert isinstance(operand, dict)
     return cleaned(operand, operator)
 
@@ -225,13 +229,12 @@ def _add(properties: dict[str, JSON], name: str, value: JSON) -> str:
     assert isinstance(value, int | float)
     try:
         total = old + value
-        is_too_large = not isfinite(total)
+        if isfinite(total):
+            properties[name] = total
+            return ""
     except OverflowError:
-        is_too_large = True
-    if is_too_large:
-        return "the sum is too large"
-    properties[name] = total
-    return ""
+        pass
+    return "the sum is too large"
 
 
 def _append(properties: dict[str, JSON], name: str, value: JSON) -> str:

@@ -118,7 +118,8 @@ class Event:
         distinct_id: As stored; empty if it belongs to nobody.
         time: In milliseconds since the epoch; None if it was not stored and has no time that can be read.
         key: What makes it the same event as another: event, distinct_id, time and insert_id as JSON, as they were sent;
-            None for an event without insert_id, which is never the same as another.
+            None for an event without insert_id, which is never the same as another. A command that joins ids has these
+            in the place of the insert_id.
         json: The record as stored (without its token), or as it came if it was not stored.
     """
 

@@ -21,7 +21,9 @@ __all__ = [
     "IDENTITY_EVENTS",
     "MAX_CHARACTERS",
     "Refusal",
+    "as_text",
     "cleaned",
+    "encodable",
     "identity_refusal",
     "milliseconds",
     "refusal",
@@ -35,6 +37,7 @@ MAX_CHARACTERS: Final = 255
 """Longer strings and names are cut to this length."""
 
 _SECONDS_BELOW: Final = 100_000_000_000
+_FARTHEST_MS: Final = 2**53
 _EARLIEST_MS: Final = 31_536_000_000
 _HOUR_MS: Final = 3_600_000
 _MAX_EVENT_BYTES: Final = 999_999
@@ -69,13 +72,31 @@ def to_json(value: JSON) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
+def encodable(text: str) -> str:
+    """
+    *text* with a question mark for each lone surrogate.
+    """
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def as_text(value: JSON) -> str:
+    """
+    An id as text: numbers are read as text, anything else is none and gives nothing.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return str(value)
+
+
 def milliseconds(time: JSON) -> int | None:
     """
     A time in seconds or milliseconds since the epoch as milliseconds; None if it is no number.
     """
     if isinstance(time, bool) or not isinstance(time, int | float):
         return None
-    return round(time * 1000) if time < _SECONDS_BELOW else round(time)
+    at = time * 1000 if time < _SECONDS_BELOW else time
+    # Farther away nothing is told apart, and a float may have become infinite.
+    return round(max(-_FARTHEST_MS, min(at, _FARTHEST_MS)))
 
 
 def refusal(record: JSON, id_system: Literal["original", "simplified"], now: int) -> Refusal | None:
@@ -273,5 +294,7 @@ def _cut(value: JSON, path: str, name: str, notes: list[str]) -> JSON:
     if isinstance(value, list):
         return [_cut(each, path, name, notes) for each in value]
     if isinstance(value, dict):
+        if any(len(inner) > MAX_CHARACTERS for inner in value):
+            notes.append(f"{path}[{name[:40]!r}]: a name inside was truncated to 255 characters")
         return {inner[:MAX_CHARACTERS]: _cut(each, path, name, notes) for inner, each in value.items()}
     return value

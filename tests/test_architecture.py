@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "client": {"core", "transports", "client"},
     "testing": {"core", "transports", "testing"},
 }
-SHOW_THE_EMULATOR = {"client/demo.py", "client/emulate.py", "client/story.py"}
+SHOW_THE_EMULATOR = {"client/demo.py", "client/emulate.py"}
 
 
 def name_of(path: Path) -> str:
