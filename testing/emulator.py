@@ -504,7 +504,8 @@ def _masked(request: HttpRequest) -> HttpRequest:
         (name, _without_credentials(value) if name.lower() == "authorization" else value)
         for name, value in request.headers
     )
-    target = _without_key(request.target.encode("utf-8", "replace")).decode()
+    # What is longer was answered 414.
+    target = _without_key(request.target[:_MAX_TARGET].encode("utf-8", "replace")).decode("utf-8", "replace")
     return evolve(request, target=target, headers=headers, body=b"")
 
 

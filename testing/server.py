@@ -211,8 +211,9 @@ class _Doors:
         return _json(views.groups(self._mixpanel.state, limit=_limit(_parameters(request, "limit"))))
 
     async def requests(self, request: Request) -> Response:
-        given = _parameters(request, "after", "limit")
-        return _json(views.requests(self._mixpanel.state, after=_after(given), limit=_limit(given)))
+        given = _parameters(request, "after", "limit", "number")
+        number = _number("number", given["number"], 1) if "number" in given else None
+        return _json(views.requests(self._mixpanel.state, after=_after(given), limit=_limit(given), number=number))
 
     async def stats(self, request: Request) -> Response:
         _parameters(request)

@@ -60,7 +60,7 @@ class HttpRequest:
         """
         The value of the first header of that name, or nothing.
         """
-        return next((value for each, value in self.headers if each.lower() == name), "")
+        return next((value for each, value in self.headers if each.lower() == name.lower()), "")
 
 
 @frozen(kw_only=True)
@@ -220,9 +220,10 @@ class Exchange:
     @property
     def size(self) -> int:
         """
-        Bytes of the body, uncompressed.
+        Characters of the target and the headers, and bytes of the body, uncompressed.
         """
-        return len(self.text)
+        request = self.request
+        return len(self.text) + len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
 
 
 @frozen(kw_only=True)

@@ -70,11 +70,12 @@ def groups(state: State, *, limit: int | None = None) -> dict[str, JSON]:
     return {"groups": cast("JSON", found), "forgotten": state.forgotten_profiles}
 
 
-def requests(state: State, *, after: int = 0, limit: int | None = None) -> dict[str, JSON]:
+def requests(state: State, *, after: int = 0, limit: int | None = None, number: int | None = None) -> dict[str, JSON]:
     """
-    The requests with their answers; arguments as in `events`.
+    The requests with their answers; *number* asks for that one alone, the other arguments are as in `events`.
     """
-    found = [_request(exchange) for exchange in _newest(state.exchanges.entries, after, limit)]
+    entries = _newest(state.exchanges.entries, after, limit)
+    found = [_request(exchange) for exchange in entries if number in (None, exchange.number)]
     return {"requests": cast("JSON", found), "forgotten": state.exchanges.forgotten}
 
 

@@ -156,6 +156,7 @@ def test_an_address_of_loopback_comes_without_one(host: str, monkeypatch: pytest
     assert (result.exit_code, result.stderr) == (0, "")
     assert "MIXWIRE_SERVER=http://" in result.stdout
     assert signal.getsignal(signal.SIGTERM) is before
+    assert "mixwire-emulator" not in {thread.name for thread in threading.enumerate()}
 
 
 def interrupt(seconds: float) -> None:

@@ -29,6 +29,7 @@ from mixwire.core import (
     encode,
 )
 from mixwire.testing import Delay, LocalMixpanel, LostAnswer, Reset, Settings, Status
+from mixwire.testing.state import HttpRequest
 from mixwire.transports import SyncTransport
 
 NOW = 1767225600000
@@ -193,3 +194,14 @@ def test_requests_of_many_threads_each_count_once() -> None:
 
     assert mixpanel.profile("user-1") == {"visits": 200}
     assert mixpanel.state.counts.requests == 200
+
+
+def test_what_is_kept_of_requests_is_bounded_in_bytes_though_they_have_no_body() -> None:
+    mixpanel = local(Settings(max_bytes=100_000))
+
+    for _ in range(100):
+        mixpanel.respond(HttpRequest(method="GET", target="/track?data=" + "A" * 50_000, headers=(("X", "y" * 5_000),)))
+
+    kept = mixpanel.state.exchanges
+    assert sum(len(exchange.request.target) for exchange in kept.entries) <= kept.bytes <= 100_000
+    assert kept.forgotten == 100 - len(kept.entries) > 0

@@ -140,12 +140,12 @@ def test_each_endpoint_answers_with_and_without_a_slash_at_the_end(
 
 def test_a_request_is_handed_on_as_it_came(server: MixpanelServer) -> None:
     body = gzip.compress(EVENT)
-    headers = {**JSON_TYPE, "Content-Encoding": "gzip", "X-Name": "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller"}
+    headers = {**JSON_TYPE, "Content-Encoding": "gzip", "X-Name": "\N{LATIN SMALL LETTER U WITH DIAERESIS}ber"}
     assert ask(server, "POST", "/track/?verbose=1&x=%2F%20+&y", body, headers).status == 200
     (exchange,) = server.mixpanel.state.exchanges.entries
     assert exchange.request.method == "POST"
     assert exchange.request.target == "/track/?verbose=1&x=%2F%20+&y"
-    assert dict(exchange.request.headers)["x-name"] == "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller"
+    assert dict(exchange.request.headers)["x-name"] == "\N{LATIN SMALL LETTER U WITH DIAERESIS}ber"
     assert exchange.request.address == "127.0.0.1"
     assert exchange.text == EVENT
 
@@ -503,6 +503,8 @@ def test_what_is_asked_for_without_knowing_the_rest_is_the_newest(server: Mixpan
     assert numbers("limit=2") == [4, 6]
     assert numbers("after=4&limit=2") == [6]
     assert [each["number"] for each in ask(server, "GET", "/_emulator/requests?limit=1").json["requests"]] == [5]
+    assert [each["number"] for each in ask(server, "GET", "/_emulator/requests?number=5").json["requests"]] == [5]
+    assert ask(server, "GET", "/_emulator/requests?number=4").json["requests"] == []
 
 
 @pytest.mark.parametrize(
@@ -760,6 +762,12 @@ def test_the_address_that_was_bound_is_ours_and_any_of_those_that_stand_for_all(
     bound: str, host: str, is_ours: bool
 ) -> None:
     assert module._is_ours(host, bound) is is_ours
+
+
+def test_a_server_that_listens_everywhere_is_asked_by_any_address() -> None:
+    with MixpanelServer(host="0.0.0.0") as server:
+        assert ask(server, "GET", "/_emulator/stats", None, {"Host": "10.0.0.1"}).status == 200
+        assert ask(server, "GET", "/_emulator/stats", None, {"Host": "example.com"}).status == 403
 
 
 # The server itself.
