@@ -228,7 +228,7 @@ def _identity(
     The documented form of an identity command: its ids and the token, nothing else. /track takes alias and identify
     from everybody, /import takes merge with credentials. https://docs.mixpanel.com/reference/identity-create-alias
     """
-    body = orjson.dumps({"event": event, "properties": {**ids, "token": project.token}})
+    body = _exact(orjson.dumps({"event": event, "properties": {**ids, "token": project.token}}))
     keys: list[Key] = []
     for each in ids.values():
         keys.extend([each] if isinstance(each, str) else each)
@@ -302,7 +302,15 @@ def _stamped(time: int | None, options: UpdateOptions) -> dict[str, object]:
 
 
 def _update(endpoint: Endpoint, record: dict[str, object], keys: tuple[Key, ...], repeatable: bool) -> Message:
-    body = orjson.dumps(record)
+    body = _exact(orjson.dumps(record))
     if len(body) > _MAX_UPDATE_BYTES:
         raise LimitExceeded("the update", UPDATE_BYTES, len(body))
     return Message(endpoint, body, keys, repeatable)
+
+
+def _exact(body: bytes) -> bytes:
+    """
+    A copy that takes no more memory than its bytes: what orjson gives keeps the buffer that it was made in, of some
+    kilobytes, and messages may be held in their thousands.
+    """
+    return b"".join((body, b""))

@@ -3,7 +3,9 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import sys
 import traceback
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -453,3 +455,18 @@ def test_meta_that_was_refused_is_in_no_sentence(leak: dict[str, object]) -> Non
     with pytest.raises(InvalidValue) as caught:
         with_meta(encode(track(), PROJECT), leak)
     assert "canary" not in "".join([*traceback.format_exception_only(caught.value), repr(caught.value.__context__)])
+
+
+def test_an_update_takes_little_more_memory_than_its_bytes() -> None:
+    def memory() -> int:
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = memory()
+        bodies = [encode(PeopleOp("user-1", Set({"visits": number})), Project("TOKEN")).body for number in range(500)]
+        taken = memory() - before
+    finally:
+        tracemalloc.stop()
+
+    assert taken < 2 * sum(map(sys.getsizeof, bodies))
