@@ -615,9 +615,10 @@ def _import_answer(wish: _Wish, content: Content, refusals: Mapping[int, Refusal
     if wish.is_strict:
         status: JSON = 1 if wish.is_verbose else "OK"
         return _compact(200, {"code": 200, "num_records_imported": imported, "status": status})
-    if not wish.is_verbose or content.form is Form.FORM:
-        is_bad = bool(refusals) if wish.is_verbose else not imported
-        return _brief(wish, _INVALID if is_bad else "")
+    if not wish.is_verbose:
+        return _brief(wish, "" if imported else _INVALID)
+    if content.form is Form.FORM:
+        return _compact(200, {"error": _INVALID if refusals else None, "status": 0 if refusals else 1})
     if refusals:
         return _compact(200, {"code": 200, "error": _INVALID, "num_records_imported": imported, "status": 0})
     return _compact(200, {"code": 200, "num_records_imported": imported, "status": 1})
@@ -645,7 +646,7 @@ def _identity_answer(records: tuple[JSON, ...]) -> HttpReply:
 
 def _bad_request(endpoint: Endpoint, error: str) -> HttpReply:
     if endpoint is Endpoint.IMPORT:
-        return _compact(400, {"code": 400, "error": error, "num_records_imported": 0, "status": _REASONS[400]})
+        return _compact(400, {"code": 400, "error": error, "status": _REASONS[400], "num_records_imported": 0})
     return _json(400, {"error": error, "status": 0})
 
 

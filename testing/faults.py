@@ -61,7 +61,7 @@ class Mute:
 @frozen
 class Delay:
     """
-    Wait so many seconds, then apply the request and answer well.
+    Let the request take effect, and answer well after so many seconds.
     """
 
     seconds: float

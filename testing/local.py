@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from email.utils import formatdate
 from urllib.parse import urlsplit
 
 from attrs import evolve
@@ -53,6 +54,12 @@ class LocalMixpanel:
         """
         return self._state
 
+    def now(self) -> int:
+        """
+        The clock of the server, in milliseconds since the epoch.
+        """
+        return self._now()
+
     def respond(self, request: HttpRequest) -> HttpReply:
         """
         Let *request* take effect, and say what is to be answered. Waiting and losing the answer is left to the caller.
@@ -76,7 +83,7 @@ class LocalMixpanel:
             time.sleep(reply.delay_seconds)
         if reply.is_lost:
             return NoResponse(reason="the connection was reset", maybe_received=True)
-        kept = [("Content-Type", reply.content_type)]
+        kept = [("Content-Type", reply.content_type), ("Date", formatdate(self._now() / 1000, usegmt=True))]
         if reply.retry_after is not None:
             kept.append(("Retry-After", reply.retry_after))
         return Response(status=reply.status, body=reply.body, headers=tuple(kept))

@@ -18,10 +18,12 @@ import socket
 import struct
 import threading
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 import orjson
 import uvicorn
@@ -194,7 +196,7 @@ class _Doors:
         )
         if reply.delay_seconds:
             await self._pause(reply.delay_seconds)
-        return _Reset() if reply.is_lost else _answer(reply)
+        return _Reset() if reply.is_lost else _answer(reply, self._mixpanel.now())
 
     async def events(self, request: Request) -> Response:
         given = _parameters(request, "view", "after", "limit")
@@ -336,6 +338,9 @@ async def _body(request: Request, most: int) -> bytes:
 def _target(scope: Scope) -> str:
     query = scope["query_string"].decode("latin-1")
     path = scope["raw_path"].decode("latin-1")
+    if not path.startswith("/"):
+        # Behind a proxy a client asks for the whole URL.
+        path = urlsplit(path).path
     return f"{path}?{query}" if query else path
 
 
@@ -378,8 +383,9 @@ def _json(value: JSON, status: int = 200) -> Response:
     return Response(to_json(value), status, headers={"Content-Type": "application/json", **_OURS})
 
 
-def _answer(reply: HttpReply) -> Response:
-    headers = {"Content-Type": reply.content_type}
+def _answer(reply: HttpReply, now: int) -> Response:
+    # Clients learn from it how far their clock is off.
+    headers = {"Content-Type": reply.content_type, "Date": formatdate(now / 1000, usegmt=True)}
     if reply.retry_after is not None:
         headers["Retry-After"] = reply.retry_after
     # These have no body, whatever is to be said.
@@ -462,6 +468,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 proxy_headers=False,
                 server_header=False,
+                date_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
             )

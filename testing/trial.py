@@ -237,6 +237,8 @@ class Trial:
         What must have arrived when all is settled: the repeatable at least once, and counted once; the others once, or
         not more than once where the transport said that it does not know.
         """
+        # What arrived in another form is missing in its own.
+        self.check_bytes()
         lost = [message for message in messages if not self.judge.applied(message) and not self._is_excused(message)]
         kinds = ", ".join(sorted({message.endpoint.value for message in lost}))
         self.require(
@@ -247,6 +249,7 @@ class Trial:
         self.check_nothing_doubled(messages)
 
     def check_nothing_doubled(self, messages: Sequence[Message]) -> None:
+        self.check_bytes()
         single = [message for message in messages if not message.repeatable]
         for message in single:
             count = self.judge.applied(message)
@@ -255,7 +258,6 @@ class Trial:
                 f"a message for {message.endpoint.value} that must not be repeated was applied {times(count)}",
                 NOTHING_IS_DOUBLED,
             )
-        self.check_bytes()
 
     def check_bytes(self) -> None:
         ours = [record for record in self.judge.records() if self.write.is_ours(record.data)]
@@ -272,7 +274,7 @@ class Trial:
         sent, places = self._book.figures()
         settled = places.total()
         if self._book.fault is not None:
-            # What arrived in another form is missing in its own.
+            # That it changed bytes would be the cause, and this what follows from it.
             self.check_bytes()
             self.fail(self._book.fault, OUTCOMES_ARE_TRUE)
         if stats.accepted != sent:

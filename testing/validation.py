@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import floor
 from typing import Final, Literal, cast
 
 import orjson
@@ -66,7 +67,8 @@ def to_json(value: JSON) -> bytes:
     *value* as JSON in UTF-8; what cannot be encoded becomes a question mark.
     """
     try:
-        return orjson.dumps(value)
+        # Copied, because what orjson gives keeps the whole buffer that it was made in.
+        return b"".join((orjson.dumps(value), b""))
     except TypeError:
         # Integers beyond 64 bits, and strings that are no valid text.
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
@@ -95,8 +97,9 @@ def milliseconds(time: JSON) -> int | None:
     if isinstance(time, bool) or not isinstance(time, int | float):
         return None
     at = time * 1000 if time < _SECONDS_BELOW else time
-    # Farther away nothing is told apart, and a float may have become infinite.
-    return round(max(-_FARTHEST_MS, min(at, _FARTHEST_MS)))
+    # Farther away nothing is told apart, and a float may have become infinite. What is younger than the millisecond
+    # that has begun is not rounded up into the future.
+    return floor(round(max(-_FARTHEST_MS, min(at, _FARTHEST_MS)), 3))
 
 
 def refusal(record: JSON, id_system: Literal["original", "simplified"], now: int) -> Refusal | None:
