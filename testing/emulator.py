@@ -191,8 +191,8 @@ def _is_authorized(request: HttpRequest, query: str, settings: Settings) -> bool
             and settings.project_id in (None, project_id)
         )
     # The token or the project secret; the project is found from it only where no project_id stands beside it.
-    known = {settings.token, settings.project_secret}
-    return project_id is None and (None in known or user in known)
+    known = {settings.token, settings.project_secret} - {None}
+    return project_id is None and (not known or user in known)
 
 
 def _uncompressed(call: _Call, settings: Settings) -> bytes:

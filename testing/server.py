@@ -337,7 +337,7 @@ async def _body(request: Request, most: int) -> bytes:
 
 def _target(scope: Scope) -> str:
     query = scope["query_string"].decode("latin-1")
-    path = scope["raw_path"].decode("latin-1")
+    path: str = scope["raw_path"].decode("latin-1")
     if not path.startswith("/"):
         # Behind a proxy a client asks for the whole URL.
         path = urlsplit(path).path

@@ -300,7 +300,7 @@ class Settings:
             (``$device_id`` and ``$user_id``).
         token: Its token; None takes any. Events of another token are answered with success and dropped.
         username, secret, project_id: The service account and the project; None takes any.
-        project_secret: The project secret, or None to take any.
+        project_secret: The project secret; None for none, or for any if there is no *token* either.
         max_body_bytes: How long a body may be, uncompressed; more is answered 413.
         bytes_per_minute, events_per_minute: What a rolling minute may bring; more is answered 429.
         max_events, max_updates, max_requests, max_profiles: How many of each are kept, the newest ones.
