@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mixwire.core import JSON
+from mixwire.testing import ServerTracking
+from mixwire.testing.state import Fate
+from mixwire.testing.validation import milliseconds
+
 if TYPE_CHECKING:
     from conftest import Arrivals
 
@@ -28,6 +33,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "mixwire", *arguments], capture_output=True, text=True, check=False, env=environment
     )
+
+
+def without(properties: dict[str, JSON], names: set[str]) -> dict[str, JSON]:
+    return {name: value for name, value in properties.items() if name not in names}
 
 
 def key(event: dict[str, object]) -> str:
@@ -52,6 +61,28 @@ def test_every_event_of_a_file_arrives_once_with_its_time_and_insert_id(file: Pa
     assert sizes == [min(2_000, len(events) - start) for start in range(0, len(events), 2_000)]
     assert {path for path, _ in arrivals.batches()} == {"/import"}
     assert all(request.headers["Content-Encoding"] == "gzip" for request in arrivals.requests)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_strict_mixpanel_keeps_every_event_of_a_file_as_it_is_and_once_if_it_is_sent_twice(
+    file: Path, mixpanel_server: ServerTracking
+) -> None:
+    events = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+    for _ in range(2):
+        assert run("send", str(file), "--server", mixpanel_server.url, "--token", "T0").returncode == 0
+
+    arrived = mixpanel_server.mixpanel.state.events
+    assert arrived.forgotten + len(arrived.entries) == 2 * len(events)
+    assert {(event.fate, event.notes) for event in arrived.entries} == {(Fate.STORED, ())}
+    shown = mixpanel_server.events()
+    added = {"mp_lib", "$lib_version", "$import"}
+    kept = [{"event": event.name, "properties": without(event.properties, added)} for event in shown]
+    in_milliseconds = [
+        {**event, "properties": {**event["properties"], "time": milliseconds(event["properties"]["time"])}}
+        for event in events
+    ]
+    assert sorted(map(key, kept)) == sorted(map(key, in_milliseconds))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
