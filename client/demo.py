@@ -35,6 +35,7 @@ __all__ = ["demo", "faults_of"]
 
 _EXTRA: Final = ("starlette", "uvicorn")
 _COLUMNS: Final = 80
+_LEAST_COLUMNS: Final = 40
 _BOX: Final = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A line under the names of the columns, and no character that a terminal could lack."""
 
@@ -220,7 +221,9 @@ def _farewell(url: str, *, is_kept: bool) -> str:
     """
     Where the page is, or was, and the next step.
     """
-    page = f"A page at {url}/ showed all of this; with --keep it stays.\nNext, an event of your own:"
+    page = (
+        f"A page at {url}/ showed all of this; with --keep it stays.\nNext, an event of your own, to the real Mixpanel:"
+    )
     server = given = ""
     if is_kept:
         page = f"The page at {url}/ shows all of this, and what you send there:"
@@ -313,7 +316,7 @@ def _print(table: Table) -> None:
     terminal, page = Console(), StringIO()
     if terminal.width < _COLUMNS:
         for column in table.columns:
-            column.no_wrap = False
-    width = min(terminal.width, _COLUMNS)
+            column.no_wrap, column.overflow = False, "fold"
+    width = min(max(terminal.width, _LEAST_COLUMNS), _COLUMNS)
     Console(file=page, width=width, force_terminal=terminal.is_terminal, emoji=False).print(table)
     say("".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines()))

@@ -102,7 +102,7 @@ def story(now: int) -> tuple[Chapter, ...]:
                     ),
                 ),
                 Step(
-                    sentence="visitor-1 is now known as user-1",
+                    sentence="visitor-1 is now user-1 too",
                     operation=Alias(alias="user-1", distinct_id="visitor-1"),
                 ),
                 Step(
@@ -116,7 +116,7 @@ def story(now: int) -> tuple[Chapter, ...]:
                     ),
                 ),
                 Step(
-                    sentence="the profile of user-1 says so",
+                    sentence="user-1 is pro and has 10 credits",
                     operation=PeopleOp("user-1", Set({"plan": "pro", "credits": 10}), time=now),
                 ),
                 Step(

@@ -309,6 +309,8 @@ def _id_text(value: UserId) -> str:
 def _merged(properties: _Given | None, more: _Given) -> _Given:
     if properties is None:
         return more
+    if not isinstance(properties, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidValue("properties", "a mapping", describe(properties))
     for name in more:
         if name in properties:
             raise InvalidValue(name, "given once", "given in properties and as an argument")
@@ -394,8 +396,11 @@ def _too_few(state: State, wanted: _Wanted, found: Sequence[Event], times: int |
         first = f"{wanted} was tracked {_times(len(found))}, not {_times(times)}"
     stored = query_view(state)
     rest = [each for each in (*stored, *_not_stored(state)) if each not in found]
+    if found and all(each.name != wanted.name for each in rest):
+        # Of another name none can be meant.
+        return _text([f"{first}:", *_listed(_described(each) for each in found), *_gone(state)])
     if not rest:
-        return _text([f"{first}; no other event arrived." if found else f"{first}; no event arrived.", *_gone(state)])
+        return _text([f"{first}; no event arrived.", *_gone(state)])
     likeness = {name: SequenceMatcher(None, wanted.name, name).ratio() for name in {each.name for each in rest}}
     nearest = max(rest, key=lambda each: wanted.nearness(each, likeness[each.name]))
     lines = [f"{first}. The nearest event is {_shown(nearest.name)}:", *wanted.differences(nearest, state)]
@@ -535,9 +540,25 @@ def _instead(found: JSON, asked: object, name: str = "") -> str:
 
 def _pairs(properties: Mapping[str, Any]) -> list[str]:  # Any: values of any kind
     return [
-        f"{_cut(name)}={hidden(value) if name in _SECRETS else _cut(_line(repr(value)), most=_MAX_IN_A_ROW)}"
+        f"{_cut(name)}={hidden(value) if name.strip() in _SECRETS else _in_a_row(value)}"
         for name, value in sorted(properties.items())
     ]
+
+
+def _in_a_row(value: Any) -> str:  # Any: a value of any kind
+    return _cut(_line(repr(_hidden(value))), most=_MAX_IN_A_ROW)
+
+
+def _hidden(value: Any) -> Any:  # Any: a value of any kind
+    """
+    *value* without the tokens in it.
+    """
+    if isinstance(value, Mapping):
+        inside = cast("Mapping[Any, Any]", value)
+        return {name: "***" if name in _SECRETS else _hidden(each) for name, each in inside.items()}
+    if isinstance(value, list):
+        return [_hidden(each) for each in cast("list[Any]", value)]
+    return value
 
 
 def _some(items: Sequence[str]) -> str:

@@ -321,10 +321,13 @@ def _moved(profiles: Mapping[str, Profile], before: Identities, after: Identitie
     The profiles after ids were joined: one whose id stands for nobody any more goes to the user it belongs to now,
     unless that user has one. What Mixpanel does with two is not documented; here the other stays where it was.
     """
-    moved = dict(profiles)
-    for distinct_id, user in after.users.items():
-        if before.users.get(distinct_id) != user and distinct_id in moved and user not in moved:
-            moved[user] = moved.pop(distinct_id)
+    moved = profiles
+    for user, ids in after.clusters.items():
+        if before.clusters.get(user) is not ids and user not in moved:
+            owner = next((each for each in ids if each in moved), None)
+            if owner is not None:
+                moved = dict(moved)
+                moved[user] = moved.pop(owner)
     return moved
 
 
@@ -342,8 +345,9 @@ def _take_updates(state: State, call: _Call, content: Content) -> _Taken:
         updates.append(update)
         if update.fate is Fate.REFUSED:
             problems[index] = Refusal("", update.reason)
-    users, forgotten_users = _newest(books.users, settings.max_profiles)
-    groups, forgotten_groups = _newest(books.groups, settings.max_profiles)
+    books.weigh({update.owner for update in updates if update.owner is not None})
+    users, forgotten_users = _newest(books.users, settings)
+    groups, forgotten_groups = _newest(books.groups, settings)
     after = evolve(
         state,
         number=call.number + len(records),
@@ -386,6 +390,20 @@ class _Books:
             self.groups.pop(owner, None)
             if profile is not None:
                 self.groups[owner] = profile
+
+    def weigh(self, owners: Iterable[Owner]) -> None:
+        """
+        Find out what the profiles of *owners* take, once after all that changed them.
+        """
+        for owner in owners:
+            profile = self.get(owner)
+            if profile is None:
+                continue
+            weighed = evolve(profile, size=len(to_json(dict(profile.properties))))
+            if isinstance(owner, str):
+                self.users[owner] = weighed
+            else:
+                self.groups[owner] = weighed
 
 
 def _take_update(record: JSON, state: State, call: _Call, wish: _Wish, books: _Books) -> Update:
@@ -454,14 +472,21 @@ def _place(update: dict[str, JSON], call: _Call, wish: _Wish) -> dict[str, JSON]
 _Owned = TypeVar("_Owned", bound=Owner)
 
 
-def _newest(profiles: dict[_Owned, Profile], most: int) -> tuple[dict[_Owned, Profile], int]:
+def _newest(profiles: dict[_Owned, Profile], settings: Settings) -> tuple[dict[_Owned, Profile], int]:
     """
-    Those that changed last, and how many had to go.
+    Those that changed last, as many as are kept, and how many had to go.
     """
-    over = max(0, len(profiles) - most)
-    for owner in list(profiles)[:over]:
+    over = len(profiles) - settings.max_profiles
+    over_bytes = sum(profile.size for profile in profiles.values()) - settings.max_bytes
+    out: list[_Owned] = []
+    for owner, profile in profiles.items():
+        if over <= len(out) and over_bytes <= 0:
+            break
+        out.append(owner)
+        over_bytes -= profile.size
+    for owner in out:
         del profiles[owner]
-    return profiles, over
+    return profiles, len(out)
 
 
 # What is counted and kept.

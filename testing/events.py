@@ -230,7 +230,8 @@ def _key(name: str, properties: dict[str, JSON]) -> tuple[str, str, str, str] | 
     if insert_id is None and name in IDENTITY_EVENTS:
         # The same command again joins nothing new.
         insert_id = [properties.get(each) for each in _COMMAND_IDS]
-    if insert_id is None:
+    if insert_id is None or (name not in IDENTITY_EVENTS and properties.get("time") is None):
+        # Without a time each gets that of its own arrival.
         return None
     # As they were sent: seconds and milliseconds of one instant make two events.
     distinct_id = properties.get("distinct_id", properties.get("$user_id", properties.get("$device_id")))

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 
 from ..core import Endpoint, InvalidValue
+from ..core.errors import describe
 
 __all__ = ["Delay", "Fault", "LostAnswer", "Mute", "Reset", "Script", "Status", "has_effect", "next_fault"]
 
@@ -71,6 +72,12 @@ Fault: TypeAlias = Status | Reset | LostAnswer | Mute | Delay
 """What can be made to go wrong with a request."""
 
 
+def _fault(value: Fault) -> Fault:
+    if not isinstance(value, Status | Reset | LostAnswer | Mute | Delay):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidValue("fault", "a Status(...), Reset(), LostAnswer(), Delay(...) or Mute()", describe(value))
+    return value
+
+
 def _times(value: int | None) -> int | None:
     if value is not None and value < 1:
         raise InvalidValue("times", "at least 1, or None", str(value))
@@ -88,7 +95,7 @@ class Script:
         endpoint: Only with requests to this one; None for any.
     """
 
-    fault: Fault
+    fault: Fault = field(converter=_fault)
     times: int | None = field(default=1, converter=_times)
     endpoint: Endpoint | None = None
 

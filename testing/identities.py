@@ -96,7 +96,8 @@ class Identities:
         cluster = self.clusters.get(stays, (stays,)) + joining
         if len(cluster) > MAX_CLUSTER:
             return self, "errManyIDs"
-        clusters = {user: ids for user, ids in self.clusters.items() if user != goes}
+        clusters = dict(self.clusters)
+        clusters.pop(goes, None)
         clusters[stays] = cluster
         return evolve(self, users={**self.users, **dict.fromkeys(joining, stays)}, clusters=clusters), ""
 

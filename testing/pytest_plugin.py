@@ -56,26 +56,9 @@ def mixpanel_server(request: pytest.FixtureRequest) -> Iterator[ServerTracking]:
     from .local import LocalMixpanel
 
     settings, patience = _marked(request)
-    patience_seconds = 2.0 if patience is None else patience
-    if settings is None:
-        server: MixpanelServer = request.getfixturevalue("_mixpanel_server")
-        server.mixpanel.reset()
-        yield ServerTracking(server.mixpanel, server.url, patience_seconds=patience_seconds)
-    else:
-        # What a project is does not change, so this test needs another one.
-        with _server(LocalMixpanel(settings)) as server:
-            yield ServerTracking(server.mixpanel, server.url, patience_seconds=patience_seconds)
-
-
-@pytest.fixture(scope="session")
-def _mixpanel_server() -> Iterator[MixpanelServer]:
-    """
-    One server for all tests: to close one takes longer than most of them.
-    """
-    from .local import LocalMixpanel
-
-    with _server(LocalMixpanel()) as server:
-        yield server
+    # One for each test: what a transport of another still holds must not arrive here.
+    with _server(LocalMixpanel(settings)) as server:
+        yield ServerTracking(server.mixpanel, server.url, patience_seconds=2.0 if patience is None else patience)
 
 
 def _server(mixpanel: LocalMixpanel) -> MixpanelServer:
@@ -99,6 +82,8 @@ def _marked(request: pytest.FixtureRequest) -> tuple[Settings | None, float | No
     if any(mark.args for mark in marks):
         pytest.fail("@pytest.mark.mixpanel takes keyword arguments only", pytrace=False)
     patience = asked.pop("patience_seconds", None)
+    if patience is not None and (isinstance(patience, bool) or not isinstance(patience, int | float)):
+        pytest.fail("@pytest.mark.mixpanel: patience_seconds must be a number", pytrace=False)
     if not asked:
         return None, patience
     from attrs import fields_dict
@@ -111,5 +96,5 @@ def _marked(request: pytest.FixtureRequest) -> tuple[Settings | None, float | No
         pytest.fail(f"@pytest.mark.mixpanel has no argument {unknown[0]}", pytrace=False)
     try:
         return Settings(**asked), patience
-    except InvalidValue as fault:
+    except (InvalidValue, TypeError) as fault:
         pytest.fail(f"@pytest.mark.mixpanel: {fault}", pytrace=False)

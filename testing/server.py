@@ -19,11 +19,11 @@ import struct
 import threading
 from collections.abc import AsyncIterator
 from email.utils import formatdate
-from functools import cache
-from ipaddress import ip_address
+from errno import EINVAL
+from functools import cache, lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import urlsplit
 
 import orjson
 import uvicorn
@@ -277,7 +277,7 @@ class _Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._app
-        if scope["type"] == "http" and (scope["path"] == "/" or scope["path"].startswith("/_emulator/")):
+        if scope["type"] == "http" and (scope["path"].strip() in ("", "/") or scope["path"].startswith("/_emulator/")):
             reason = _objection(scope["method"], Headers(scope=scope), self._host)
             if reason:
                 answer = _json({"error": reason}, 403)
@@ -310,11 +310,22 @@ def _is_ours(host: str, bound: str) -> bool:
     if name in ("localhost", bound.lower()):
         return True
     try:
-        address = ip_address(name)
+        asked = ip_address(name)
     except ValueError:
         return False
     # Who listens everywhere is reached by any address; an address, unlike a name, cannot be pointed elsewhere.
-    return address.is_loopback or _is_everywhere(bound)
+    return asked.is_loopback or _is_everywhere(bound) or asked == _address(bound)
+
+
+@lru_cache
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """
+    The address that *host* is, or stands for.
+    """
+    try:
+        return ip_address(socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][4][0])
+    except (OSError, ValueError):
+        return None
 
 
 def _is_everywhere(host: str) -> bool:
@@ -340,7 +351,7 @@ def _target(scope: Scope) -> str:
     path: str = scope["raw_path"].decode("latin-1")
     if not path.startswith("/"):
         # Behind a proxy a client asks for the whole URL.
-        path = urlsplit(path).path
+        path = "/" + path.partition("://")[2].partition("/")[2]
     return f"{path}?{query}" if query else path
 
 
@@ -522,7 +533,10 @@ class _Server(uvicorn.Server):
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except UnicodeError:
+        raise OSError(EINVAL, "this is no name of a host") from None
     listener = socket.socket(family, kind, protocol)
     try:
         # The port of a server that has just ended can be had at once.

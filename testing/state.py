@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, cast
+from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 
 import orjson
 from attrs import Factory, field, frozen
@@ -35,6 +35,10 @@ __all__ = [
 
 Owner: TypeAlias = str | tuple[str, str]
 """Whose profile: the distinct_id of a user, or the key and the id of a group."""
+
+
+_NOTE_BYTES: Final = 64
+"""What a note takes beside its text."""
 
 
 @frozen(kw_only=True)
@@ -118,8 +122,8 @@ class Event:
         distinct_id: As stored; empty if it belongs to nobody.
         time: In milliseconds since the epoch; None if it was not stored and has no time that can be read.
         key: What makes it the same event as another: event, distinct_id, time and insert_id as JSON, as they were sent;
-            None for an event without insert_id, which is never the same as another. A command that joins ids has these
-            in the place of the insert_id.
+            None for an event without time or insert_id, which is never the same as another. A command that joins ids
+            has these in the place of the insert_id.
         json: The record as stored (without its token), or as it came if it was not stored.
     """
 
@@ -149,9 +153,9 @@ class Event:
     @property
     def size(self) -> int:
         """
-        Bytes of JSON.
+        Bytes of JSON, and characters of what is kept beside it.
         """
-        return len(self.json)
+        return len(self.json) + _said(self.reason, self.notes) + sum(map(len, self.key or ()))
 
 
 @frozen(kw_only=True)
@@ -187,9 +191,13 @@ class Update:
     @property
     def size(self) -> int:
         """
-        Bytes of JSON.
+        Bytes of JSON, and characters of what is kept beside it.
         """
-        return len(self.json)
+        return len(self.json) + _said(self.reason, self.notes)
+
+
+def _said(reason: str, notes: tuple[str, ...]) -> int:
+    return len(reason) + sum(len(note) + _NOTE_BYTES for note in notes)
 
 
 @frozen(kw_only=True)
@@ -234,10 +242,12 @@ class Profile:
     Attributes:
         properties: As they stand; not to be changed.
         last_seen: When it was last changed, in milliseconds since the epoch; None if every update asked not to count.
+        size: About how many bytes of JSON its properties take.
     """
 
     properties: Mapping[str, JSON] = field(factory=dict[str, JSON], repr=False)
     last_seen: int | None = None
+    size: int = field(default=0, eq=False)
 
 
 class _Sized(Protocol):

@@ -87,7 +87,7 @@ def as_text(value: JSON) -> str:
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    return str(value)
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def milliseconds(time: JSON) -> int | None:
@@ -170,7 +170,7 @@ def _about_distinct_id(properties: dict[str, JSON], id_system: Literal["original
     distinct_id = properties["distinct_id"]
     if distinct_id is None or isinstance(distinct_id, bool | list | dict):
         return _invalid("distinct_id", "must be a string")
-    return _invalid("distinct_id", "must not be a placeholder") if _is_placeholder(str(distinct_id)) else None
+    return _invalid("distinct_id", "must not be a placeholder") if _is_placeholder(as_text(distinct_id)) else None
 
 
 def _about_insert_id(properties: dict[str, JSON]) -> Refusal | None:

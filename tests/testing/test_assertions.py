@@ -315,8 +315,22 @@ def test_an_event_can_be_asked_for_so_many_times(mixpanel: MemoryTracking, mp: M
         "  plan: 'free' instead of 'pro'"
     )
     assert failure(mixpanel.tracked, "Plan Upgraded", times=4) == (
-        "'Plan Upgraded' was tracked 3 times, not 4 times; no other event arrived."
+        "'Plan Upgraded' was tracked 3 times, not 4 times:\n"
+        "  event 'Plan Upgraded' of 'user-1': plan='free'\n"
+        "  event 'Plan Upgraded' of 'user-1': plan='pro' (twice)"
     )
+
+
+def test_a_token_inside_a_value_is_not_shown(mixpanel: MemoryTracking, mp: Mixpanel) -> None:
+    mp.track("user-1", "Opened", {"inside": {"token": "s3cret", "list": [{"token": "s3cret"}]}})
+    said = failure(mixpanel.nothing_else)
+    assert "inside=" in said
+    assert "s3cret" not in said
+
+
+def test_properties_that_are_no_mapping_are_refused(mixpanel: MemoryTracking) -> None:
+    with pytest.raises(InvalidValue, match="properties must be a mapping, not str"):
+        mixpanel.tracked("Paid", "user-1")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ The emulator in this process: where a transport finds the network, it finds this
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -205,3 +206,28 @@ def test_what_is_kept_of_requests_is_bounded_in_bytes_though_they_have_no_body()
     kept = mixpanel.state.exchanges
     assert sum(len(exchange.request.target) for exchange in kept.entries) <= kept.bytes <= 100_000
     assert kept.forgotten == 100 - len(kept.entries) > 0
+
+
+def test_a_fault_that_is_none_is_refused_at_once() -> None:
+    with pytest.raises(InvalidValue, match=r"fault must be a Status\(...\), Reset\(\).*, not int"):
+        local().fail_next(503)  # type: ignore[arg-type]
+
+
+def test_what_is_kept_beside_events_counts_too() -> None:
+    mixpanel = local(Settings(max_bytes=1_000_000))
+    for number in range(4):
+        record = {"event": "x" * 400_000, "properties": {"token": "t", "time": NOW, "$insert_id": f"insert-{number}"}}
+        body = json.dumps([record]).encode()
+        mixpanel.respond(HttpRequest(target="/track", headers=(("Content-Type", "application/json"),), body=body))
+
+    assert len(mixpanel.state.events.entries) == 2
+    assert mixpanel.state.events.bytes > 800_000
+
+
+def test_profiles_are_bounded_in_bytes() -> None:
+    mixpanel = local(Settings(max_bytes=1_000_000))
+    for number in range(10):
+        send(mixpanel, message(PeopleOp(f"user-{number}", Set({"texts": ["x" * 250] * 1_000}))))
+
+    assert list(mixpanel.state.profiles) == ["user-7", "user-8", "user-9"]
+    assert mixpanel.state.forgotten_profiles == 7

@@ -136,33 +136,30 @@ def test_what_happened_in_one_test_is_not_seen_in_the_next(pytester: pytest.Pyte
     passed(run(pytester, code), 7)
 
 
-def test_all_tests_have_one_server_and_a_marked_one_its_own(pytester: pytest.Pytester) -> None:
+def test_each_test_has_a_server_of_its_own_as_its_mark_says(pytester: pytest.Pytester) -> None:
     code = """
         import pytest
 
-        urls = set()
+        servers = []
 
 
         def test_one(mixpanel_server):
-            urls.add(mixpanel_server.url)
+            servers.append(mixpanel_server.mixpanel)
 
 
         def test_other(mixpanel_server):
-            urls.add(mixpanel_server.url)
-            assert len(urls) == 1
+            assert mixpanel_server.mixpanel not in servers
+            assert mixpanel_server.patience_seconds == 2.0
 
 
         @pytest.mark.mixpanel(patience_seconds=0.5)
         def test_patient(mixpanel_server):
-            urls.add(mixpanel_server.url)
-            assert len(urls) == 1
+            assert mixpanel_server.patience_seconds == 0.5
 
 
         @pytest.mark.mixpanel(id_system="simplified")
         def test_marked(mixpanel_server):
             assert mixpanel_server.mixpanel.state.settings.id_system == "simplified"
-            urls.add(mixpanel_server.url)
-            assert len(urls) == 2
 
 
         def test_unmarked(mixpanel_server):
