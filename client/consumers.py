@@ -111,7 +111,7 @@ class _Adapter(ABC):
         if "/track" in chosen and "/import" not in chosen:
             # Old events stay with the server that was chosen for events.
             chosen["/import"] = chosen["/track"].rpartition("/")[0] + "/import"
-        self._network = self._post = _Network(chosen, timeout, ca_file)
+        self._network = _Network(chosen, timeout, ca_file)
         self._transports: dict[tuple[str, Credentials | None], Transport] = {}
 
     @abstractmethod
@@ -260,7 +260,7 @@ class Consumer(_Adapter):
         )
 
     def _open(self, project: Project) -> Transport:
-        return SyncTransport(project, max_tries=self._max_tries, post=self._post)
+        return SyncTransport(project, max_tries=self._max_tries, post=self._network)
 
 
 class BufferedConsumer(_Adapter):
@@ -352,7 +352,7 @@ class BufferedConsumer(_Adapter):
             return [outcome for pid, outcome in taken if pid == os.getpid()]
 
     def _open(self, project: Project) -> Transport:
-        transport = BufferedTransport(project, max_messages=self._max_messages, post=self._post)
+        transport = BufferedTransport(project, max_messages=self._max_messages, post=self._network)
         transport.settled_in_background = self._remember
         return transport
 

@@ -16,7 +16,7 @@ from .profiles import GroupOp, PeopleOp, RawGroupOp, RawPeopleOp, UpdateOptions
 from .text import short_name
 from .times import seconds, time_of
 
-__all__ = ["Where", "group_operation", "in_message", "people_operation", "update_options"]
+__all__ = ["Where", "group_operation", "in_message", "people_operation"]
 
 Where: TypeAlias = Callable[[str], str]
 """From a key of the update to the expression that the caller wrote for it, for the sentences of errors."""
@@ -86,23 +86,6 @@ def group_operation(update: Mapping[str, object], where: Where = in_message) -> 
         raise _placed(fault, rest, where) from None
 
 
-def update_options(update: Mapping[str, object], where: Where = in_message) -> UpdateOptions:
-    """
-    The options among the keys of an update.
-
-    Raises:
-        InvalidValue: If one of them cannot be sent; its path is made by *where*.
-    """
-    # Any: what the caller gave is checked by UpdateOptions.
-    given: dict[str, Any] = {_OPTIONS[name]: value for name, value in update.items() if name in _OPTIONS}
-    try:
-        return UpdateOptions(**given)
-    except InvalidValue as fault:
-        if fault.path == "latitude and longitude":
-            raise fault.at(f"{where('$latitude')} and {where('$longitude')}") from None
-        raise fault.at(where(f"${fault.path}")) from None
-
-
 def _taken(rest: dict[str, object], name: str, where: Where) -> object:
     if name not in rest:
         raise InvalidValue(where(name), "given", "missing")
@@ -117,7 +100,21 @@ def _read(rest: dict[str, object], where: Where) -> tuple[tuple[PeopleChange, ..
     unknown = [name for name in rest if name not in _OPERATORS and name not in _OPTIONS and name != "$time"]
     if not changes and not unknown:
         raise InvalidValue(where("$set"), "given, or another operator", "missing")
-    return changes, update_options(rest, where), not unknown
+    return changes, _options(rest, where), not unknown
+
+
+def _options(rest: Mapping[str, object], where: Where) -> UpdateOptions:
+    """
+    The options among the keys of an update.
+    """
+    # Any: what the caller gave is checked by UpdateOptions.
+    given: dict[str, Any] = {_OPTIONS[name]: value for name, value in rest.items() if name in _OPTIONS}
+    try:
+        return UpdateOptions(**given)
+    except InvalidValue as fault:
+        if fault.path == "latitude and longitude":
+            raise fault.at(f"{where('$latitude')} and {where('$longitude')}") from None
+        raise fault.at(where(f"${fault.path}")) from None
 
 
 _OPERATORS: Final = frozenset({*_WITH_PROPERTIES, Unset.operator, Delete.operator})

@@ -554,10 +554,11 @@ def _hidden(value: Any) -> Any:  # Any: a value of any kind
     *value* without the tokens in it.
     """
     if isinstance(value, Mapping):
-        inside = cast("Mapping[Any, Any]", value)
+        inside: Mapping[Any, Any] = value
         return {name: "***" if name in _SECRETS else _hidden(each) for name, each in inside.items()}
     if isinstance(value, list):
-        return [_hidden(each) for each in cast("list[Any]", value)]
+        elements: list[Any] = value
+        return [_hidden(each) for each in elements]
     return value
 
 

@@ -13,7 +13,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
@@ -39,6 +39,7 @@ from .backlog import Backlog
 from .base import NOTHING, Ledger, Post, Stats, Transport, checked
 from .courier import Courier, Flush, Keeping, Stop, Timing
 from .intake import Intake, Room
+from .journal import HOLDERS
 from .listeners import Listener, OnOutcome
 from .network import Network
 from .posters import Posters, is_delivering
@@ -203,9 +204,8 @@ class BufferedTransport(Transport):
         if count != len(messages):
             self._make_room_for(messages[count:])
         if courier.is_stopping:
-            # Closed in this moment.
-            with self._driving:
-                courier.give_back()
+            # Closed in this moment. A finaliser must not wait here for one who may be waiting for what it interrupted.
+            _give_back(courier, self._driving, waits=threading.get_ident() not in HOLDERS)
             return NOTHING
         if intake.trouble is not None:
             self._reporter.tell("the spool does not take messages, they are in memory only", str(intake.trouble))
@@ -214,7 +214,7 @@ class BufferedTransport(Transport):
         else:
             if not courier.is_driven:
                 self._start_worker()
-            if courier.is_idle or intake.fills(self._limits):
+            if courier.is_idle or intake.has_left or intake.fills(self._limits):
                 courier.wake()
         return NOTHING
 
@@ -449,6 +449,8 @@ class BufferedTransport(Transport):
                 self._driving.release()
             except RuntimeError:
                 pass  # Somebody else has it.
+        if courier.has_late():
+            _give_back(courier, self._driving, waits=False)
         self._tell()
 
     def _tell(self) -> None:
@@ -557,7 +559,18 @@ def _within(post: Post) -> Callable[[Request, float], Answer]:
     return post_within
 
 
-def _work(courier: Courier, driving: AbstractContextManager[bool], reporter: Reporter) -> None:
+def _give_back(courier: Courier, driving: threading.RLock, *, waits: bool) -> None:
+    """
+    Settle what came when everything else was stopped. If this does not wait, whoever drives does it at the end.
+    """
+    if driving.acquire(blocking=waits):
+        try:
+            courier.give_back()
+        finally:
+            driving.release()
+
+
+def _work(courier: Courier, driving: threading.RLock, reporter: Reporter) -> None:
     """
     What the worker does, without a reference to the transport, which may be forgotten meanwhile.
     """
@@ -574,6 +587,8 @@ def _work(courier: Courier, driving: AbstractContextManager[bool], reporter: Rep
         finally:
             courier.driver = None
             courier.is_driven = False
+    if courier.has_late():
+        _give_back(courier, driving, waits=False)
 
 
 _OPEN: Final[weakref.WeakSet[BufferedTransport]] = weakref.WeakSet()

@@ -11,6 +11,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import repeat
 from typing import Final, TypeAlias, assert_never
 
@@ -21,6 +22,7 @@ from ..core.lanes import Job, Lanes, Settled, Ticket
 from .backlog import Backlog, Load
 from .base import Ledger
 from .intake import Intake, Room
+from .journal import holding
 from .listeners import Listener
 from .posters import Answered, Posters, answer_to
 from .reports import Reporter
@@ -33,7 +35,9 @@ _LONGEST_WAIT_SECONDS: Final = 3600.0
 _LOAD_BYTES: Final = 1024 * 1024
 """So much is read back from a spool at once."""
 _LOOK_SECONDS: Final = 0.05
-"""How soon to look for spilled messages that are being written right now."""
+"""How soon to look again for messages that somebody is storing right now."""
+_STUCK_SECONDS: Final = 1.0
+"""After so long, whoever should store a message may be waiting for its delivery."""
 
 
 @frozen
@@ -53,12 +57,14 @@ class Flush:
         done: Set when everything is settled.
         mark: What `Lanes.mark` said; None before all of it is in the lanes.
         spilled: How much must have been read back before that.
+        left: How much of what was left in the intake must have been taken up before that.
     """
 
     is_last: bool = False
     done: threading.Event = field(factory=threading.Event)
     mark: int | None = None
     spilled: int = 0
+    left: int = 0
     _lock: threading.RLock = field(factory=threading.RLock)
     _outcomes: list[Outcome] | None = field(factory=list[Outcome])
 
@@ -194,9 +200,12 @@ class Courier:
         self._is_answered = False
         # When to empty the intake; infinity while nothing was seen in it.
         self._next_take = float("inf")
-        self._look_spilled = float("inf")
+        self._look_again = float("inf")
+        self._left_since = float("inf")
         self._stop_later: Stop | None = None
         self._is_called = False
+        # Unlike `is_stopped` not so in a child process, where what was held is the parent's.
+        self._is_over = False
         self.is_driven = False
         self.driver: int | None = None
         self.is_idle = True
@@ -278,7 +287,7 @@ class Courier:
         # Read after the line above is seen: whoever puts something later wakes us.
         now = self._timing.now()
         self._plan_take(now)
-        moment = min(until, self._lanes.next_moment, self._look_spilled)
+        moment = min(until, self._lanes.next_moment, self._look_again)
         if self._backlog is None:
             moment = min(moment, self._next_take)
         elif not self._backlog.has_adopted:
@@ -304,6 +313,7 @@ class Courier:
                 pass
             case Flush():
                 note.spilled = self._intake.spilled_put
+                note.left = self._intake.left_count
                 self._flushes.append(note)
                 if self._backlog is not None:
                     self._backlog.next_look = float("-inf")
@@ -330,9 +340,11 @@ class Courier:
         return self._lanes.cost_bytes * 2 < self._room.max_bytes and self._lanes.count * 2 < self._room.max_messages
 
     def _fill_lanes(self, now: float, clock: int) -> None:
-        self._look_spilled = float("inf")
+        self._look_again = float("inf")
+        if self._intake.has_left:
+            self._take_up_left(now, clock)
         if self._backlog is not None:
-            self._backlog.look(now)
+            holding(partial(self._backlog.look, now))
             while self._backlog.has_adopted:
                 if not self._has_room():
                     # What is in memory came later.
@@ -349,9 +361,21 @@ class Courier:
             while self._intake.spilled > 0 and self._has_room() and self._load_spilled(self._backlog, now, clock):
                 pass
 
+    def _take_up_left(self, now: float, clock: int) -> None:
+        if self._intake.put_left(self._lanes.count, self._lanes.cost_bytes):
+            self._left_since = float("inf")
+            return
+        self._left_since = min(self._left_since, now)
+        if self._flushes and now >= self._left_since + _STUCK_SECONDS:
+            # Whoever puts something may have been interrupted by the very one who flushes.
+            self._lanes.add(self._intake.take_left(), None, now, clock)
+            self._left_since = float("inf")
+        else:
+            self._look_again = now + _LOOK_SECONDS
+
     def _load_adopted(self, backlog: Backlog, now: float, clock: int) -> None:
         try:
-            load = backlog.load_adopted(_LOAD_BYTES)
+            load = holding(lambda: backlog.load_adopted(_LOAD_BYTES))
         except SpoolError as error:
             self._reporter.tell(str(error))
             return
@@ -366,13 +390,13 @@ class Courier:
             self._settle(Settled(Outcome(unknown=unknown), tickets))
 
     def _load_spilled(self, backlog: Backlog, now: float, clock: int) -> bool:
-        loaded = backlog.load_spilled(_LOAD_BYTES)
+        loaded = holding(lambda: backlog.load_spilled(_LOAD_BYTES))
         if loaded is None:
-            lost = backlog.give_up_spilled()
+            lost = holding(backlog.give_up_spilled)
             if lost:
                 self._ledger.drop(lost)
                 self._reporter.tell("messages are gone from the spool that were not sent yet", f"{lost:,}")
-            self._look_spilled = now + _LOOK_SECONDS
+            self._look_again = now + _LOOK_SECONDS
             return False
         load, next_start = loaded
         self._add(load, now, clock)
@@ -388,6 +412,8 @@ class Courier:
     def _mark_flushes(self, now: float) -> None:
         for flush in self._flushes:
             if flush.mark is not None or self._intake.spilled_taken < flush.spilled:
+                continue
+            if self._intake.left_gone < flush.left:
                 continue
             if self._backlog is not None and self._backlog.has_adopted:
                 continue
@@ -416,7 +442,7 @@ class Courier:
         request = job.request
         if self._backlog is not None and self._needs_intent(request) and (places := _places(job.tickets)):
             try:
-                self._backlog.spool.intend(places)
+                holding(partial(self._backlog.spool.intend, places))
             except SpoolError as error:
                 # Without the record, a crash right now would have it sent a second time.
                 answer = NoResponse(reason=f"the spool failed: {error}", maybe_received=False)
@@ -465,9 +491,13 @@ class Courier:
         if settled is not None:
             self._settle(settled)
         elif self._backlog is not None and is_intended and answered.job.delivery.is_untouched:
-            self._backlog.spool.retract(_places(answered.job.tickets))
+            holding(partial(self._backlog.spool.retract, _places(answered.job.tickets)))
 
     def _settle(self, settled: Settled) -> None:
+        holding(partial(self._keep, settled))
+        self._report(settled.outcome)
+
+    def _keep(self, settled: Settled) -> None:
         outcome = settled.outcome
         lost: set[int] = set()
         if outcome.rejected and self._keeping.rejected is not None and not self._keeping.rejected(outcome.rejected):
@@ -479,7 +509,6 @@ class Courier:
             self._acknowledge(
                 [ticket for body, tickets in settled.tickets.items() if body not in lost for ticket in tickets]
             )
-        self._report(outcome)
 
     def _acknowledge(self, tickets: Iterable[Ticket]) -> None:
         if self._backlog is not None and (places := _places(tickets)):
@@ -515,21 +544,30 @@ class Courier:
         if self._posters is not None:
             self._posters.stop()
         # Here, because whoever wanted to close may have stopped waiting for it.
-        self._at_end()
-        self.is_stopped = True
+        holding(self._at_end)
+        self._is_over = self.is_stopped = True
         stop.done.set()
+
+    def has_late(self) -> bool:
+        """
+        Whether something was put after the end that nobody gave back.
+        """
+        return self._is_over and self._intake.count > 0
 
     def give_back(self) -> None:
         """
         Settle what was put after everything else was stopped. Called by the thread that drives, or would.
         """
         detail = "the transport was closed before it could be delivered"
+        if self._intake.has_left:
+            self._intake.put_left(self._lanes.count, self._lanes.cost_bytes)
         messages, places = self._intake.take()
         failed = [
             Failed(message, Cause.GIVEN_UP, detail)
             for message, place in zip(messages, places or repeat(None), strict=False)
             if place is None
         ]
+        failed += [Failed(message, Cause.GIVEN_UP, detail) for message in self._intake.take_left()]
         if failed:
             self._report(Outcome(failed=tuple(failed)))
 

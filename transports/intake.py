@@ -2,7 +2,11 @@
 Where callers leave their messages: bounded, quick, and safe to use from any thread, signal handler and finaliser.
 
 Callers only ever append to a deque. What they count is written by them alone, under a lock for which the delivering
-side never waits: a signal handler that interrupts `put` and then waits for the delivery must not wait for itself.
+side waits a moment at most: a signal handler that interrupts `put` and then waits for the delivery must not wait for
+itself.
+
+A finaliser may run in any thread, under any lock, so what it puts where a lock is held is only left here: it is counted
+and in memory, and stored by the next caller or by the delivering side.
 """
 
 from __future__ import annotations
@@ -11,18 +15,22 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import frozen
 
 from ..core import BatchLimits, Message
 from ..core.lanes import MESSAGE_COST_BYTES
+from .journal import HOLDERS
 from .spool import Place, Segment, Spool, SpoolError
 
 __all__ = ["Intake", "Room"]
 
 _Handful: TypeAlias = tuple[tuple[Message, ...], "list[Place] | None"]
 """Messages that came together, and where each is stored; None without a spool."""
+
+_PATIENCE_SECONDS: Final = 0.05
+"""How long the delivering side waits for those who put something."""
 
 
 @frozen(kw_only=True)
@@ -58,6 +66,8 @@ class Intake:
         self._spool = spool
         self._spills = spills
         self._lock = threading.RLock()
+        # The thread that has the lock to put something.
+        self._putter = 0
         self._handfuls: deque[_Handful] = deque()
         # Written by callers alone.
         self._put_count = 0
@@ -68,6 +78,14 @@ class Intake:
         self._taken_count = 0
         self._taken_cost = 0
         self._spilled_taken = 0
+        # What was left, with what it takes; how many messages ever were left, put after all, and taken as they were.
+        # Whoever holds this lock waits for nothing.
+        self._leaving = threading.RLock()
+        self._left: deque[tuple[tuple[Message, ...], int]] = deque()
+        self._left_count = 0
+        self._left_put = 0
+        self._left_taken = 0
+        self._left_cost = 0
         self.trouble: SpoolError | None = None
 
     @property
@@ -75,14 +93,35 @@ class Intake:
         """
         How many messages are in memory here.
         """
-        return self._put_count - self._taken_count
+        return self._put_count - self._taken_count + self._left_count - self._left_put - self._left_taken
 
     @property
     def cost_bytes(self) -> int:
         """
         What they take.
         """
-        return self._put_cost - self._taken_cost
+        return self._put_cost - self._taken_cost + self._left_cost
+
+    @property
+    def has_left(self) -> bool:
+        """
+        Whether something was left by one who could not wait.
+        """
+        return bool(self._left)
+
+    @property
+    def left_count(self) -> int:
+        """
+        How many messages were ever left so.
+        """
+        return self._left_count
+
+    @property
+    def left_gone(self) -> int:
+        """
+        How many of them are not any more.
+        """
+        return self._left_put + self._left_taken
 
     def fills(self, limits: BatchLimits) -> bool:
         """
@@ -120,7 +159,8 @@ class Intake:
         How many messages were ever put.
         """
         # One figure, written by callers alone, while what waits and what was taken change one after the other.
-        return self._put_count + self._spilled_put
+        with self._leaving:
+            return self._put_count + self._spilled_put + self._left_count - self._left_put
 
     def put(self, messages: tuple[Message, ...], held_count: int, held_cost: int) -> int:
         """
@@ -135,30 +175,65 @@ class Intake:
         else:
             count = len(messages)
             cost = sum([len(message.body) for message in messages]) + MESSAGE_COST_BYTES * count
-        with self._lock:
-            has_room = (
-                self._put_count - self._taken_count + held_count + count <= self._max_messages
-                and self._put_cost - self._taken_cost + held_cost + cost <= self._max_cost_bytes
-            )
-            places = None
-            if self._spool is not None and (has_room or self._spills):
+        me = threading.get_ident()
+        if me in HOLDERS:
+            if self._putter != me:
+                return self._leave(messages, cost, held_count, held_cost)
+            # A signal handler or finaliser inside of this very call: what it needs is its own.
+            with self._lock:
+                return self._put(messages, cost, held_count, held_cost)
+        try:
+            HOLDERS.add(me)
+            with self._lock:
                 try:
-                    places = self._spool.append(messages)
-                except SpoolError as error:
-                    self.trouble = error
-                else:
-                    self.trouble = None
-                    if not has_room or self._spilled_put != self._spilled_taken:
-                        self._spill(places)
-                        return count
-            if has_room:
-                self._put_cost += cost
-                self._put_count += count
-                self._handfuls.append((messages, places))
-                return count
-            if count > 1:
-                return self._put_one_by_one(messages, held_count, held_cost)
-            return 0
+                    self._putter = me
+                    if self._left:
+                        self._put_left(held_count, held_cost)
+                    return self._put(messages, cost, held_count, held_cost)
+                finally:
+                    self._putter = 0
+        finally:
+            HOLDERS.discard(me)
+
+    def put_left(self, held_count: int, held_cost: int) -> bool:
+        """
+        Put what was left; False if whoever puts something now has to do it.
+        """
+        me = threading.get_ident()
+        if me in HOLDERS:
+            if self._putter != me:
+                return False
+            with self._lock:
+                self._put_left(held_count, held_cost)
+                return True
+        try:
+            HOLDERS.add(me)
+            if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
+                return False
+            # What a finaliser puts meanwhile is left, and comes last.
+            self._put_left(held_count, held_cost)
+            return True
+        finally:
+            # Whether it was taken is not asked of a variable: a signal handler may raise before there is one.
+            try:  # noqa: SIM105
+                self._lock.release()
+            except RuntimeError:
+                pass  # Somebody else has it.
+            HOLDERS.discard(me)
+
+    def take_left(self) -> list[Message]:
+        """
+        What was left, as it is, where nobody can store it.
+        """
+        taken: list[Message] = []
+        with self._leaving:
+            while self._left:
+                messages, cost = self._left[0]
+                self._left_taken += len(messages)
+                self._left_cost -= cost
+                del self._left[0]
+                taken.extend(messages)
+        return taken
 
     def take(self) -> tuple[list[Message], list[Place | None] | None]:
         """
@@ -221,6 +296,83 @@ class Intake:
             return lost
         finally:
             self._lock.release()
+
+    def _put(self, messages: tuple[Message, ...], cost: int, held_count: int, held_cost: int) -> int:
+        count = len(messages)
+        has_room = self._has_room(held_count + count, held_cost + cost)
+        places = None
+        if self._spool is not None and (has_room or self._spills):
+            try:
+                places = self._spool.append(messages)
+            except SpoolError as error:
+                self.trouble = error
+            else:
+                self.trouble = None
+                if not has_room or self._spilled_put != self._spilled_taken:
+                    self._spill(places)
+                    return count
+        if has_room:
+            self._put_cost += cost
+            self._put_count += count
+            self._handfuls.append((messages, places))
+            return count
+        if count > 1:
+            return self._put_one_by_one(messages, held_count, held_cost)
+        return 0
+
+    def _has_room(self, more_count: int, more_cost: int) -> bool:
+        return (
+            self._put_count - self._taken_count + more_count <= self._max_messages
+            and self._put_cost - self._taken_cost + more_cost <= self._max_cost_bytes
+        )
+
+    def _leave(self, messages: tuple[Message, ...], cost: int, held_count: int, held_cost: int) -> int:
+        count = len(messages)
+        with self._leaving:
+            waiting = self._left_count - self._left_put - self._left_taken
+            # What spills needs no room for long.
+            if self._spills or self._has_room(held_count + waiting + count, held_cost + self._left_cost + cost):
+                self._left_cost += cost
+                self._left_count += count
+                self._left.append((messages, cost))
+                return count
+        return self._put_one_by_one(messages, held_count, held_cost) if count > 1 else 0
+
+    def _put_left(self, held_count: int, held_cost: int) -> None:
+        while True:
+            with self._leaving:
+                if not self._left:
+                    return
+                left = self._left[0]
+            messages, cost = left
+            count = len(messages)
+            places = None
+            if self._spool is not None:
+                try:
+                    places = self._spool.append(messages)
+                except SpoolError as error:
+                    self.trouble = error
+                else:
+                    self.trouble = None
+            with self._leaving:
+                if self._left and self._left[0] is left:
+                    has_room = self._has_room(held_count + count, held_cost + cost)
+                    if self._spills and places and not (has_room and self._spilled_put == self._spilled_taken):
+                        self._spill(places)
+                        handful = None
+                    else:
+                        handful = (messages, places)
+                        self._put_cost += cost
+                        self._put_count += count
+                    self._left_cost -= cost
+                    self._left_put += count
+                    del self._left[0]
+                    if handful is not None:
+                        self._handfuls.append(handful)
+                    continue
+            if self._spool is not None and places is not None:
+                # The delivering side could not wait, and has it from memory.
+                self._spool.settle([place for place in places if place.end])
 
     def _spill(self, places: list[Place]) -> None:
         if self._spilled_put == self._spilled_taken:

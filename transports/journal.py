@@ -12,6 +12,7 @@ forgotten.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ from .retention import Retention
 from .segments import Place, Segment, Shelf
 from .trouble import SpoolError, trouble_of
 
-__all__ = ["Journal", "Sync"]
+__all__ = ["HOLDERS", "Journal", "Sync", "holding"]
 
 Sync: TypeAlias = Literal["always", "interval", "never"]
 """
@@ -43,6 +44,28 @@ _MOST_RETIRED: Final = 2
 _LOGGER: Final = "mixwire.spool"
 
 _T = TypeVar("_T")
+
+HOLDERS: Final[set[int]] = set()
+"""
+The threads that hold a lock of a transport, or are about to. The collector may run a finaliser in any of them, and what
+that sends must not wait for a lock: whoever has it may be waiting for the one that is held.
+"""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=HOLDERS.clear)
+
+
+def holding(do: Callable[[], _T]) -> _T:
+    """
+    Do something that takes locks of a transport.
+    """
+    me = threading.get_ident()
+    if me in HOLDERS:
+        return do()
+    try:
+        HOLDERS.add(me)
+        return do()
+    finally:
+        HOLDERS.discard(me)
 
 
 class Journal:
@@ -98,6 +121,7 @@ class Journal:
         self._now = now
         self._is_closed = False
         self._failed_until = 0.0
+        self._is_untold = False
         # Taken in this order: that of syncing, that of appending, that of the shelf.
         self._sync_lock = threading.RLock()
         self._lock = threading.RLock()
@@ -155,46 +179,24 @@ class Journal:
             places = [Place(nowhere) for _ in lines]
             data = b"".join(lines)
             entry = list(zip(messages, lines, places, strict=True))
-        with self._lock:
-            if self._appender:
-                # This is a signal handler or finaliser inside of another append.
-                self._left.append(entry)
-                return places
-            try:
-                self._appender = threading.get_ident()
-                self._write(entry, data)
-                number = self._appended
-            finally:
-                self._appender = 0
-                if self._left:
-                    self._write_left()
-        if self._mode == "always":
-            self._sync_up_to(number)
-        elif self._due_at is not None or len(self._logs.retired) > _MOST_RETIRED:
-            self._sync_if_due()
+        if threading.get_ident() in HOLDERS:
+            # The common case, without the cost of a closure.
+            self._append(entry, data)
+        else:
+            self._locking(partial(self._append, entry, data))
         return places
 
     def sync(self) -> None:
         """
         Return when everything that was appended is durable. Those who call it at the same time share the work.
         """
-        self._sync_up_to(self._appended)
+        self._locking(lambda: self._sync_up_to(self._appended))
 
     def close(self) -> None:
         """
         Sync, and close the segments. To be called again if it was interrupted.
         """
-        if self._left:
-            self._alone(lambda: None)
-        with suppress(SpoolError):
-            self.sync()
-        self.stop()
-        with self._sync_lock, self._lock:
-            self._is_closed = True
-            self._logs.put_all_away()
-        # Without the others: who holds this lock may have been interrupted by a signal handler that waits for them.
-        with self._shelf.lock:
-            self._logs.end_done()
+        self._locking(self._close)
 
     def stop(self) -> None:
         """
@@ -211,7 +213,50 @@ class Journal:
     def __del__(self) -> None:
         self._reminder.stop()
 
-    # How it is done: appending. All of this is called with the lock of appending.
+    def _locking(self, do: Callable[[], None]) -> None:
+        """
+        Do something that takes locks, and tell afterwards what nobody could be told meanwhile.
+        """
+        try:
+            holding(do)
+        finally:
+            if self._is_untold and threading.get_ident() not in HOLDERS:
+                self._is_untold = False
+                logging.getLogger(_LOGGER).warning("the disk of the spool failed; trying again in 60 seconds")
+
+    def _close(self) -> None:
+        if self._left:
+            self._alone(lambda: None)
+        with suppress(SpoolError):
+            self.sync()
+        self.stop()
+        with self._sync_lock, self._lock:
+            self._is_closed = True
+            self._logs.put_all_away()
+        # Without the others: who holds this lock may have been interrupted by a signal handler that waits for them.
+        with self._shelf.lock:
+            self._logs.end_done()
+
+    # How it is done: appending. All of this but the first is called with the lock of appending.
+
+    def _append(self, entry: list[Written], data: bytes) -> None:
+        with self._lock:
+            if self._appender:
+                # This is a signal handler or finaliser inside of another append.
+                self._left.append(entry)
+                return
+            try:
+                self._appender = threading.get_ident()
+                self._write(entry, data)
+                number = self._appended
+            finally:
+                self._appender = 0
+                if self._left:
+                    self._write_left()
+        if self._mode == "always":
+            self._sync_up_to(number)
+        elif self._due_at is not None or len(self._logs.retired) > _MOST_RETIRED:
+            self._sync_if_due()
 
     def _write(self, entry: list[Written], data: bytes) -> None:
         log = self._logs.current
@@ -382,7 +427,9 @@ class Journal:
         # Nobody will sync what stands in the files that were left.
         if self._synced < self._appended:
             self._failed, self._synced = range(self._synced + 1, self._appended + 1), self._appended
-        logging.getLogger(_LOGGER).warning("the disk of the spool failed; trying again in 60 seconds")
+        # Told where no lock is held, by whoever comes there first: a handler of the log may be one that sends.
+        self._is_untold = True
+        self._reminder.remind()
 
     def _alone(self, do: Callable[[], _T]) -> _T:
         """

@@ -19,7 +19,7 @@ from mixwire.core.messages import encode
 from mixwire.core.operations import Operation
 from mixwire.core.profiles import GroupOp, PeopleOp, RawGroupOp, RawPeopleOp, UpdateOptions
 from mixwire.core.project import Project
-from mixwire.core.updates import Where, group_operation, in_message, people_operation, update_options
+from mixwire.core.updates import Where, group_operation, in_message, people_operation
 
 PROJECT = Project("TOKEN")
 CANARY = f"canary-{6 * 7}"
@@ -137,7 +137,7 @@ OPTIONS_OF_PEOPLE = {
 def test_options_stand_beside_the_changes_of_a_user(name: str) -> None:
     beside, options = {**OPTIONS, **OPTIONS_OF_PEOPLE}[name]
     assert people({**beside, **PLAN}) == PeopleOp("user-1", Set({"plan": "pro"}), options=options)
-    assert update_options({**PLAN, **beside, "$time": TIME, "$new": 1}) == options
+    assert people({**PLAN, **beside, "$time": TIME}).options == options
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -508,15 +508,16 @@ def test_what_was_refused_is_in_no_sentence_and_no_traceback(update: dict[str, o
     assert CANARY not in "".join([*traceback.format_exception(fault), repr(fault), repr(fault.__context__)])
 
 
-# --- options alone --------------------------------------------------------------------------------------------------
+# --- options --------------------------------------------------------------------------------------------------------
 
 
-def test_options_are_read_from_any_update() -> None:
-    assert update_options({}) == UpdateOptions()
-    assert update_options({"$set": None, "anything": object()}) == UpdateOptions()
+@pytest.mark.parametrize("beside", [PLAN, {"$delete": ""}, {"$unset": ["a"]}], ids=" ".join)
+def test_options_are_read_beside_any_change(beside: dict[str, object]) -> None:
+    assert people(beside).options == UpdateOptions()
     everything = {"$ip": "0", "$ignore_time": True, "$ignore_alias": True, "$latitude": 1, "$longitude": 2}
     options = UpdateOptions(ip="0", ignore_time=True, ignore_alias=True, latitude=1, longitude=2)
-    assert update_options(everything) == options
+    assert people({**beside, **everything}).options == options
+    assert people({**everything, **beside}).options == options
 
 
 @pytest.mark.parametrize(
@@ -529,12 +530,17 @@ def test_options_are_read_from_any_update() -> None:
     ],
     ids=["ip", "flag", "half", "nan"],
 )
+@pytest.mark.parametrize("beside", [PLAN, {"$new": 1}, {**PLAN, "$new": 1}], ids=" ".join)
 @each_where
 def test_a_fault_in_an_option_is_said_where_the_caller_wrote_it(
-    where: Where, update: dict[str, object], path: str
+    where: Where, beside: dict[str, object], update: dict[str, object], path: str
 ) -> None:
-    assert refusal(lambda: update_options(update, where)).path == placed(path, where)
-    assert refusal(lambda: update_options(update)).path == placed(path, in_message)
+    of_user = {"$distinct_id": "user-1", **beside, **update}
+    of_group = {"$group_key": "Company", "$group_id": "acme", **beside, **update}
+    assert refusal(lambda: people_operation(of_user, where)).path == placed(path, where)
+    assert refusal(lambda: people_operation(of_user)).path == placed(path, in_message)
+    assert refusal(lambda: group_operation(of_group, where)).path == placed(path, where)
+    assert refusal(lambda: group_operation(of_group)).path == placed(path, in_message)
 
 
 def test_an_update_is_called_message_if_nobody_says_otherwise() -> None:

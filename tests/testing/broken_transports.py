@@ -26,6 +26,8 @@ from mixwire.transports import Ledger, Network, Post, Stats, SyncTransport, Tran
 from mixwire.transports.base import checked
 
 NOW = 1_790_000_000_000
+# With its key, because some tokens begin like it.
+_INSERT_ID = b'"$insert_id":"conformance-'
 
 Make = Callable[[Project], Transport]
 
@@ -249,7 +251,7 @@ class ChangesBytes(Around):
         self.inner = instant(project, self.post)
 
     def post(self, request: Request) -> Answer:
-        return self.network(evolve(request, body=request.body.replace(b'"conformance-0', b'"conformance-9')))
+        return self.network(evolve(request, body=request.body.replace(_INSERT_ID + b"0", _INSERT_ID + b"9")))
 
 
 class Reorders(Around):

@@ -4,6 +4,7 @@ The delivering side, turn by turn, with no thread and no clock of its own.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ from mixwire.core.lanes import Lanes
 from mixwire.transports.base import Ledger
 from mixwire.transports.courier import Courier, Flush, Keeping, Stop, Timing
 from mixwire.transports.intake import Intake, Room
+from mixwire.transports.journal import holding
 from mixwire.transports.reports import Reporter
 
 ROOM = Room(max_messages=1_000, max_bytes=1 << 30)
@@ -202,3 +204,61 @@ def test_the_log_tells_the_status_but_not_what_the_server_said(caplog: pytest.Lo
     post.turn()
     post.turn()
     assert [record.getMessage() for record in caplog.records] == ["the answer was lost: lost"]
+
+
+def puts_something(intake: Intake) -> threading.Event:
+    """
+    Has another thread put something, for as long as it takes.
+    """
+    holds, ends = threading.Event(), threading.Event()
+
+    def put() -> None:
+        with intake._lock:
+            holds.set()
+            ends.wait(10.0)
+
+    threading.Thread(target=put, daemon=True).start()
+    holds.wait(10.0)
+    return ends
+
+
+def test_a_flush_waits_for_what_was_left_until_whoever_puts_something_must_be_stuck() -> None:
+    post = Post()
+    ends = puts_something(post.intake)
+    holding(lambda: post.put(event(0)))
+    flush = Flush()
+    post.courier.leave(flush)
+    for _ in range(3):
+        post.turn()
+    assert not flush.done.is_set()
+    post.now += 1.1
+    for _ in range(2):
+        post.turn()
+    assert flush.done.is_set()
+    assert flush.end().delivered == (event(0),)
+    ends.set()
+
+
+def test_what_was_left_is_taken_up_without_a_flush_when_nobody_puts_anything_any_more() -> None:
+    post = Post(flush_after=10.0)
+    ends = puts_something(post.intake)
+    holding(lambda: post.put(event(0)))
+    post.turn()
+    post.now += 5.0
+    post.turn()
+    assert post.intake.has_left
+    ends.set()
+    post.turn()
+    assert not post.intake.has_left
+    assert post.world.numbers() == []
+
+
+def test_what_was_left_and_cannot_be_stored_at_the_end_has_failed() -> None:
+    post = Post()
+    ends = puts_something(post.intake)
+    holding(lambda: post.put(event(0)))
+    post.courier.leave(Stop())
+    post.turn()
+    assert [each.message for each in post.aside.total.failed] == [event(0)]
+    assert post.intake.count == 0
+    ends.set()

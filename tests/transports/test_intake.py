@@ -5,14 +5,16 @@ Where callers leave messages, without anybody who delivers them.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from worlds import PROJECT, event, events, update
+from worlds import PROJECT, event, events, stored_in, update
 
-from mixwire.core import BatchLimits
+from mixwire.core import BatchLimits, Message
 from mixwire.transports.intake import Intake, Room
-from mixwire.transports.spool import Spool, SpoolError
+from mixwire.transports.journal import holding
+from mixwire.transports.spool import Place, Spool, SpoolError
 
 COST = len(event(0).body) + 512
 WIDE = Room(max_messages=1_000, max_bytes=1 << 30)
@@ -132,3 +134,99 @@ def test_row_61_a_count_without_its_message_is_corrected() -> None:
     assert intake.count == 1
     intake.take()
     assert (intake.count, intake.cost_bytes, intake.accepted) == (0, 0, 2)
+
+
+def left_in(intake: Intake, *messages: Message) -> int:
+    """
+    Puts them as a finaliser does where a lock is held, and says how many were taken.
+    """
+    return holding(lambda: intake.put(messages, 0, 0))
+
+
+def test_what_is_put_where_a_lock_is_held_is_counted_and_waits_for_no_lock() -> None:
+    intake = Intake(Room(max_messages=4, max_bytes=1 << 20), None, spills=False)
+    with intake._lock:
+        results: list[int] = []
+        other = threading.Thread(target=lambda: results.append(left_in(intake, *events(3))))
+        other.start()
+        other.join(5.0)
+    assert results == [3]
+    assert (intake.count, intake.cost_bytes, intake.accepted) == (3, 3 * COST, 3)
+    assert (intake.has_left, intake.left_count, intake.left_gone) == (True, 3, 0)
+    assert left_in(intake, *events(3, start=3)) == 1
+    assert left_in(intake, event(9)) == 0
+    assert intake.take()[0] == []
+    assert intake.put_left(0, 0)
+    assert (intake.has_left, intake.left_count, intake.left_gone) == (False, 4, 4)
+    assert (intake.count, intake.cost_bytes, intake.accepted) == (4, 4 * COST, 4)
+    assert intake.take()[0] == list(events(4))
+    assert (intake.count, intake.cost_bytes, intake.accepted) == (0, 0, 4)
+
+
+def test_what_was_left_is_stored_before_what_comes_later(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, project=PROJECT, delivers=True)
+    intake = Intake(WIDE, spool, spills=True)
+    left_in(intake, event(0))
+    left_in(intake, event(1), event(2))
+    intake.put(events(1, start=3), 0, 0)
+    taken, places = intake.take()
+    assert taken == list(events(4))
+    assert places is not None
+    starts = [place.start for place in places if place is not None]
+    assert len(starts) == 4
+    assert starts == sorted(starts)
+    spool.close()
+
+
+def test_what_was_left_spills_where_there_is_no_room(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, project=PROJECT, delivers=True)
+    intake = Intake(Room(max_messages=2, max_bytes=1 << 20), spool, spills=True)
+    for step in range(4):
+        assert left_in(intake, update(step)) == 1
+    assert (intake.count, intake.spilled, intake.accepted) == (4, 0, 4)
+    intake.put((update(4),), 0, 0)
+    assert (intake.count, intake.spilled, intake.accepted) == (2, 3, 5)
+    spool.close()
+
+
+def test_row_42_what_was_left_stays_in_memory_if_the_spool_is_in_trouble(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, project=PROJECT, delivers=True)
+    spool.close()
+    intake = Intake(WIDE, spool, spills=True)
+    left_in(intake, event(0))
+    assert intake.put_left(0, 0)
+    assert isinstance(intake.trouble, SpoolError)
+    assert intake.take() == ([event(0)], None)
+
+
+def test_what_was_left_is_put_by_whoever_puts_something_now() -> None:
+    intake = Intake(WIDE, None, spills=False)
+    left_in(intake, event(0))
+    assert not holding(lambda: intake.put_left(0, 0))
+    results: list[bool] = []
+    with intake._lock:
+        other = threading.Thread(target=lambda: results.append(intake.put_left(0, 0)))
+        other.start()
+        other.join(5.0)
+    assert results == [False]
+    assert intake.take_left() == [event(0)]
+    assert (intake.count, intake.cost_bytes, intake.accepted, intake.left_gone) == (0, 0, 1, 1)
+
+
+def test_what_was_taken_while_it_was_stored_is_settled_in_the_spool(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, project=PROJECT, delivers=True)
+    intake = Intake(WIDE, spool, spills=True)
+    append, taken = spool.append, list[Message]()
+
+    def take_meanwhile(messages: Sequence[Message]) -> list[Place]:
+        taken.extend(intake.take_left())
+        return append(messages)
+
+    spool.append = take_meanwhile  # type: ignore[assignment,method-assign]
+    left_in(intake, event(0))
+    assert intake.put_left(0, 0)
+    assert taken == [event(0)]
+    assert (intake.count, intake.accepted) == (0, 1)
+    assert intake.take() == ([], None)
+    spool.close()
+    assert stored_in(tmp_path) == []

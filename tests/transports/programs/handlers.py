@@ -38,10 +38,6 @@ def at_alarm(*_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.004)
 
 
-if spool:
-    # Known and not mended: a finaliser that sends can stop a spool for good if the collector runs it in the thread that
-    # syncs, under the lock of the journal. Here it runs in the main thread alone.
-    gc.disable()
 signal.signal(signal.SIGALRM, at_alarm)
 signal.setitimer(signal.ITIMER_REAL, 0.004)
 end = time.monotonic() + float(seconds)
