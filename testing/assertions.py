@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from difflib import SequenceMatcher, get_close_matches
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeGuard, cast
 from uuid import UUID
 
 import orjson
@@ -549,17 +549,23 @@ def _in_a_row(value: Any) -> str:  # Any: a value of any kind
     return _cut(_line(repr(_hidden(value))), most=_MAX_IN_A_ROW)
 
 
-def _hidden(value: Any) -> Any:  # Any: a value of any kind
+def _hidden(value: object) -> object:
     """
     *value* without the tokens in it.
     """
-    if isinstance(value, Mapping):
-        inside: Mapping[Any, Any] = value
-        return {name: "***" if name in _SECRETS else _hidden(each) for name, each in inside.items()}
-    if isinstance(value, list):
-        elements: list[Any] = value
-        return [_hidden(each) for each in elements]
+    if _is_mapping(value):
+        return {name: "***" if name in _SECRETS else _hidden(each) for name, each in value.items()}
+    if _is_list(value):
+        return [_hidden(each) for each in value]
     return value
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
+    return isinstance(value, Mapping)
+
+
+def _is_list(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list)
 
 
 def _some(items: Sequence[str]) -> str:
