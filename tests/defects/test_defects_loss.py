@@ -333,12 +333,16 @@ def test_b8_alias_goes_to_the_consumer_and_nowhere_else(official_posts: list[tup
 def test_b8_alias_of_an_eu_project_goes_to_the_eu(official_posts: list[tuple[str, dict[str, Any]]]) -> None:
     posted: list[Request] = []
 
-    def post(request: Request) -> Response:
-        posted.append(request)
-        return Response(status=200, body=b'{"status":1}')
+    class Network:
+        def __call__(self, request: Request) -> Response:
+            posted.append(request)
+            return Response(status=200, body=b'{"status":1}')
+
+        def close(self) -> None:
+            pass
 
     with mixpanel.Consumer(api_host="api-eu.mixpanel.com", request_timeout=3) as consumer:
-        consumer._post = post
+        consumer._network = Network()
         mixpanel.Mixpanel("t", consumer).alias("n", "o")
     assert [request.url.partition("?")[0] for request in posted] == ["https://api-eu.mixpanel.com/track"]
 
