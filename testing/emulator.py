@@ -627,16 +627,7 @@ def _import_answer(wish: _Wish, content: Content, refusals: Mapping[int, Refusal
             }
             for index, refusal in refusals.items()
         ]
-        return _compact(
-            400,
-            {
-                "code": 400,
-                "error": _INVALID,
-                "failed_records": failed,
-                "num_records_imported": imported,
-                "status": _REASONS[400],
-            },
-        )
+        return _partly(failed, imported)
     if wish.is_strict:
         status: JSON = 1 if wish.is_verbose else "OK"
         return _compact(200, {"code": 200, "num_records_imported": imported, "status": status})
@@ -656,17 +647,21 @@ def _insert_id(record: JSON) -> JSON:
 
 
 def _identity_answer(records: tuple[JSON, ...]) -> HttpReply:
-    failed: list[JSON] = [_NO_IDENTITY for record in records if _is_identity(record)]
-    return _compact(
-        400,
-        {
-            "code": 400,
-            "error": _INVALID,
-            "failed_records": failed,
-            "num_records_imported": 0,
-            "status": _REASONS[400],
-        },
-    )
+    return _partly([_NO_IDENTITY for record in records if _is_identity(record)], 0)
+
+
+def _partly(failed: list[JSON], imported: int) -> HttpReply:
+    """
+    The 400 that names what was refused; the rest was imported.
+    """
+    said: dict[str, JSON] = {
+        "code": 400,
+        "error": _INVALID,
+        "failed_records": failed,
+        "num_records_imported": imported,
+        "status": _REASONS[400],
+    }
+    return _compact(400, said)
 
 
 def _bad_request(endpoint: Endpoint, error: str) -> HttpReply:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import socket
 import subprocess
 import threading
 from functools import cache
@@ -22,11 +23,18 @@ INSTALL: Final = {
     "ip": "apt-get install iproute2",
     "chromium": "apt-get install chromium",
     "chromedriver": "apt-get install chromium-driver",
+    "ipv6": "the address ::1 on the loopback interface",
 }
 
 
 @cache
 def is_there(program: str) -> bool:
+    if program == "ipv6":
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            return False
+        return True
     if program == "unshare":
         # To be there is not enough: a container may forbid it.
         return (

@@ -238,8 +238,7 @@ def test_row_61_an_interrupt_at_any_moment_leaves_each_message_accepted_once_or_
 def test_row_62_signal_handlers_and_finalisers_may_send(paper: Path, tmp_path: Path, with_spool: bool) -> None:
     out, err = run("handlers", paper, 1.0, tmp_path / "spool" if with_spool else "")
     sent, accepted, delivered, dropped, by_signals = map(int, out.split())
-    # How many is a matter of the machine's speed.
-    assert by_signals > 0
+    assert by_signals > 50
     assert accepted == sent == delivered + dropped
     arrived = written_on(paper)
     assert len(arrived) == delivered
