@@ -41,6 +41,7 @@ from .core import (
     stamp,
 )
 from .core.errors import describe
+from .core.events import track_of
 from .core.messages import with_meta
 from .core.shapes import EVENT
 from .core.text import is_utf8
@@ -618,7 +619,7 @@ class Mixpanel:
         if self._serializer is None:
             # What only few events need is not asked of all of them.
             try:  # noqa: SIM105  # what suppresses it takes as long as to encode the event
-                track = Track(event_name, distinct_id=distinct_id, properties=given, time=time, insert_id=insert_id)
+                track = track_of(event_name, distinct_id, given, time, insert_id)
             except InvalidValue:
                 pass
         if track is None:

@@ -5,6 +5,7 @@ What an operator hears of messages that the server would silently truncate, trim
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ _MAX_CONTAINER: Final = EVENT_CONTAINER_BYTES.maximum
 _SURELY_SHORT: Final = _MAX_BYTES // 4
 _WORDS: Final = {effect: f"Mixpanel takes a message, but something in it is {effect.value}" for effect in Effect}
 _LIST: Final = ord("[")
+_ESCAPE: Final = ord("\\")
+_LONG_TEXT: Final = re.compile(b'"[^"]{%d}' % (_MAX_BYTES + 1))
 _CONTAINERS: Final = frozenset({dict, list, tuple})
 _SCALARS: Final = frozenset({int, float, bool, type(None)})
 
@@ -55,10 +58,12 @@ class Notices:
         ):
             return False
         json = track.json
-        if len(json) <= _MAX_BYTES and _LIST not in json:
-            # What is short as a whole has no long text in it.
-            return True
-        return len(json) <= _MAX_CONTAINER and _are_plain(tuple(properties.values()))
+        if len(json) > _MAX_CONTAINER:
+            return False
+        is_short = len(json) <= _MAX_BYTES  # and then all texts in it are
+        if _LIST in json or (not is_short and _ESCAPE in json):
+            return _are_plain(tuple(properties.values()))
+        return is_short or _LONG_TEXT.search(json) is None
 
     def _learn(self, name: str) -> bool:
         """

@@ -24,7 +24,7 @@ from .text import hidden, utf8
 from .times import Instant, time_of
 from .values import freeze, snapshot
 
-__all__ = ["Track"]
+__all__ = ["Track", "track_of"]
 
 _IDENTITY_EVENTS: Final = {"$create_alias": "Alias", "$identify": "Identify", "$merge": "Merge"}
 _NO_PROPERTIES: Final = freeze({}, EVENT)
@@ -74,7 +74,7 @@ def _with_properties_on_demand(kind: type[_AnyTrack]) -> type[_AnyTrack]:
 
 
 @_with_properties_on_demand
-@frozen(init=False)  # pyright: ignore[reportGeneralTypeIssues]  # see the end of __new__
+@frozen(init=False)  # pyright: ignore[reportGeneralTypeIssues]  # see the end of track_of
 class Track(_TrackLayout):
     """
     An event: *distinct_id* did *event*, with these properties.
@@ -104,58 +104,68 @@ class Track(_TrackLayout):
         time: Instant | None = None,
         insert_id: str | UUID | None = None,
     ) -> Track:
-        json, names_library = snapshot(properties, EVENT)
-        # Every event comes through here: what almost all of them are is recognised without a call, and the functions
-        # decide about the rest.
-        if type(event) is not str or not event or event[0] == "$" or event.isspace():
-            event = _event(event)
-        if type(distinct_id) is not str or len(distinct_id) > _MAX_ID or distinct_id.strip().lower() in PLACEHOLDERS:
-            distinct_id = _optional_user_id(distinct_id, json)
-        if type(time) is not int or not EARLIEST_SECONDS <= time <= LATEST_MILLISECONDS:
-            time = time_of(time)
-        if (
-            type(insert_id) is not str
-            or not 10 <= len(insert_id) <= _MAX_INSERT_ID  # no shorter one is free of placeholders
-            or not insert_id.isascii()
-            or not insert_id.encode().isalnum()  # half the price of asking the str
-        ):
-            insert_id = insert_id_of(insert_id)
-        end = _END if not names_library else ","
-        if json == b"{}":
-            end = end[:-1]
-        if distinct_id is None:
-            head = f'{{"event":{_quote(event)},"properties":{{"time":{time},"$insert_id":"{insert_id}"{end}'
-        else:
-            head = (
-                f'{{"event":{_quote(event)},"properties":{{"distinct_id":{_quote(distinct_id)}'
-                f',"time":{time},"$insert_id":"{insert_id}"{end}'
-            )
-        # A frozen __init__ pays for each field what writing to the unfrozen layout pays for all of them.
-        track = _new(_TrackLayout)
-        track.event = event
-        track.distinct_id = distinct_id
-        track.time = time
-        track.insert_id = insert_id
-        track.json = json
-        track.names_library = names_library
-        try:
-            track.head = head.encode()
-        except UnicodeEncodeError:
-            track.head = b""
-        if not track.head:  # out here, because the exception of the codec holds the text
-            utf8(event, "event")
-            utf8(distinct_id or "", "distinct_id")
-        track.__class__ = cls
-        return track  # type: ignore[return-value, unused-ignore]
+        track = track_of(event, distinct_id, properties, time, insert_id)
+        if cls is not Track:
+            object.__setattr__(track, "__class__", cls)
+        return track
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _track, (self.event, self.distinct_id, self.properties, self.time, self.insert_id)
+        return track_of, (self.event, self.distinct_id, self.properties, self.time, self.insert_id)
 
 
-def _track(
-    event: str, distinct_id: str | None, properties: Properties, time: int | None, insert_id: str | None
+def track_of(
+    event: str,
+    distinct_id: UserId | None,
+    properties: Mapping[str, object],
+    time: Instant | None,
+    insert_id: str | UUID | None,
 ) -> Track:
-    return Track(event, distinct_id=distinct_id, properties=properties, time=time, insert_id=insert_id)
+    """
+    ``Track(...)``, without what it costs to call a class by keywords.
+    """
+    json, names_library = snapshot(properties, EVENT)
+    # Every event comes through here: what almost all of them are is recognised without a call, and the functions
+    # decide about the rest.
+    if type(event) is not str or not event or event[0] == "$" or event.isspace():
+        event = _event(event)
+    if type(distinct_id) is not str or len(distinct_id) > _MAX_ID or distinct_id.strip().lower() in PLACEHOLDERS:
+        distinct_id = _optional_user_id(distinct_id, json)
+    if type(time) is not int or not EARLIEST_SECONDS <= time <= LATEST_MILLISECONDS:
+        time = time_of(time)
+    if (
+        type(insert_id) is not str
+        or not 10 <= len(insert_id) <= _MAX_INSERT_ID  # no shorter one is free of placeholders
+        or not insert_id.isascii()
+        or not insert_id.encode().isalnum()  # half the price of asking the str
+    ):
+        insert_id = insert_id_of(insert_id)
+    end = _END if not names_library else ","
+    if json == b"{}":
+        end = end[:-1]
+    if distinct_id is None:
+        head = f'{{"event":{_quote(event)},"properties":{{"time":{time},"$insert_id":"{insert_id}"{end}'
+    else:
+        head = (
+            f'{{"event":{_quote(event)},"properties":{{"distinct_id":{_quote(distinct_id)}'
+            f',"time":{time},"$insert_id":"{insert_id}"{end}'
+        )
+    # A frozen __init__ pays for each field what writing to the unfrozen layout pays for all of them.
+    track = _new(_TrackLayout)
+    track.event = event
+    track.distinct_id = distinct_id
+    track.time = time
+    track.insert_id = insert_id
+    track.json = json
+    track.names_library = names_library
+    try:
+        track.head = head.encode()
+    except UnicodeEncodeError:
+        track.head = b""
+    if not track.head:  # out here, because the exception of the codec holds the text
+        utf8(event, "event")
+        utf8(distinct_id or "", "distinct_id")
+    track.__class__ = Track
+    return track  # type: ignore[return-value, unused-ignore]
 
 
 def _event(event: str) -> str:

@@ -20,7 +20,7 @@ from .errors import InvalidValue, LimitExceeded, NotStamped, describe
 from .events import Track
 from .findings import Finding, Refused, find
 from .identity import Alias, Identify, Merge
-from .limits import EVENT_BYTES, LIVE_SECONDS, UPDATE_BYTES
+from .limits import EVENT_BYTES, LIVE_SECONDS, MILLISECONDS_FROM, UPDATE_BYTES
 from .operations import Operation
 from .profiles import Charge, ClearCharges, GroupOp, PeopleOp, RawGroupOp, RawPeopleOp, UpdateOptions
 from .project import Project
@@ -60,7 +60,7 @@ class _Layout:
     time: int | None = None
 
 
-@frozen(repr=False)  # pyright: ignore[reportGeneralTypeIssues]  # see the end of _track
+@frozen(repr=False)  # pyright: ignore[reportGeneralTypeIssues]  # see the end of _event
 class Message(_Layout):
     """
     One encoded operation.
@@ -109,7 +109,7 @@ def encode(operation: Operation, project: Project) -> Message:
         LimitExceeded: If the message is larger than the server takes.
         Refused: If the project's limits are ``strict`` and the server would silently change or drop something.
     """
-    message = _track(operation, project) if type(operation) is Track else _other(operation, project)
+    message = _event(operation, project) if type(operation) is Track else _other(operation, project)
     if project.limits == "strict" and (findings := message.findings()):
         raise Refused(findings)
     return message
@@ -150,7 +150,7 @@ def route(message: Message, now: int) -> Message:
 _LIVE_MILLISECONDS: Final = (LIVE_SECONDS.maximum - 600) * 1000
 
 
-def _track(track: Track, project: Project) -> Message:
+def _event(track: Track, project: Project) -> Message:
     time, distinct_id = track.time, track.distinct_id
     if time is None:
         raise NotStamped("Track", "time")
@@ -166,7 +166,7 @@ def _track(track: Track, project: Project) -> Message:
     layout.keys = (distinct_id,) if distinct_id is not None else _device_keys(track)
     layout.repeatable = True
     layout.barrier = False
-    layout.time = milliseconds(time)
+    layout.time = time if time >= MILLISECONDS_FROM else milliseconds(time)
     layout.__class__ = Message
     return layout  # type: ignore[return-value]
 
@@ -183,8 +183,8 @@ def _other(operation: Operation, project: Project) -> Message:
     if not isinstance(cast("object", operation), _OPERATIONS):
         raise InvalidValue("operation", "a Track, PeopleOp, GroupOp, Charge or another operation", describe(operation))
     match operation:
-        case Track():  # a subclass would be one of the user's own; none is known here
-            return _track(operation, project)
+        case Track():
+            return _event(operation, project)
         case Alias():
             return _identity("$create_alias", {"distinct_id": operation.distinct_id, "alias": operation.alias}, project)
         case Identify():

@@ -51,12 +51,16 @@ class Shape:
     object_keys: Limit | None = None
     object_depth: Limit | None = None
     size: Limit
-    max_given: float = field(init=False, default=Factory(lambda self: self._max_given(), takes_self=True))
+    max_given: float = field(init=False, default=Factory(lambda self: _most(self.count) - self.own, takes_self=True))
     """How many properties may be given, beside the library's own."""
+    max_elements: float = field(init=False, default=Factory(lambda self: _most(self.list_elements), takes_self=True))
+    max_keys: float = field(init=False, default=Factory(lambda self: _most(self.object_keys), takes_self=True))
+    max_depth: float = field(init=False, default=Factory(lambda self: _most(self.object_depth), takes_self=True))
     max_bytes: int = field(init=False, default=Factory(lambda self: self.size.maximum, takes_self=True))
 
-    def _max_given(self) -> float:
-        return math.inf if self.count is None else self.count.maximum - self.own
+
+def _most(limit: Limit | None) -> float:
+    return math.inf if limit is None else limit.maximum
 
 
 _NO_BUCKET: Final = "left out: the product hides data with a property of this name"

@@ -32,7 +32,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from decimal import Decimal
@@ -74,19 +74,17 @@ def snapshot(properties: Mapping[str, object], shape: Shape, path: str = "proper
     if type(properties) is dict:
         # Another thread may be changing the dict: what is checked and what is encoded must be the same values.
         items: dict[str, Any] = properties.copy()  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        room = most = shape.max_bytes
         # Exact scalars are what almost every real event is made of. Then the encoder needs no careful walk before it:
         # what it refuses itself (keys, surrogates, large integers) is named by the walk afterwards.
+        room = most = shape.max_bytes
         for value in items.values():
             kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
             if kind is str:
                 room -= len(value)
-            elif kind is float:
-                if value - value != 0.0:
-                    room = -1
-                    break
-            elif kind is not int and kind is not bool and value is not None:
-                room = _room_inside(items.items(), items, shape, shape.depth, shape.depth, most)
+            elif kind is int or kind is bool or value is None:
+                continue
+            elif kind is not float or value - value != 0.0:
+                room = most if _copy_plain(items, shape) else -1
                 break
         if room >= 0 and len(items) <= shape.max_given:
             try:
@@ -105,48 +103,44 @@ def snapshot(properties: Mapping[str, object], shape: Shape, path: str = "proper
     return orjson.dumps(copied), not shape.library_names.isdisjoint(copied)
 
 
-def _room_beside(values: Any, kind: Any, shape: Shape, objects: int, depth: int, room: int) -> int:
+def _copy_plain(items: dict[str, Any], shape: Shape) -> bool:
     """
-    How many bytes of *room* are left beside a copied list or dict, at most; negative if it wants a careful walk.
+    Put copies in the place of all lists and dicts in *items*, and tell whether they, and all that is in them, are exact
+    scalars, lists and dicts within the limits. If not, some may not have been reached.
     """
-    most = shape.list_elements
-    if kind is dict:
-        objects, most = objects + 1, shape.object_keys
-        if shape.object_depth is not None and objects > shape.object_depth.maximum:
-            return -1
-        for name in values:
-            if type(name) is not str:
-                return -1
-            room -= len(name)
-    if depth > NESTING.maximum or (most is not None and len(values) > most.maximum):
-        return -1
-    # Each element takes itself and a comma at least, which also bounds the work for a value that holds itself.
-    room -= 2 * len(values)
-    entries: Any = values.items() if kind is dict else enumerate(values)
-    return _room_inside(entries, values, shape, objects, depth, room)
-
-
-def _room_inside(
-    entries: Iterable[tuple[Any, Any]], values: Any, shape: Shape, objects: int, depth: int, room: int
-) -> int:
-    """
-    How many bytes of *room* are left beside the entries of a copied list or dict; its lists and dicts become copies.
-    """
-    for place, value in entries:
-        kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
-        if kind is str:
-            room -= len(value)
-        elif kind is float:
-            if value - value != 0.0:
-                return -1
-        elif kind is list or kind is dict:
-            values[place] = copied = value.copy()
-            room = _room_beside(copied, kind, shape, objects, depth + 1, room)
-        elif kind is not int and kind is not bool and value is not None:
-            return -1
+    room = shape.max_bytes
+    copies: list[tuple[Any, Any, int, int]] = [(items, dict, shape.depth, shape.depth)]
+    for values, outer, objects, depth in copies:
+        entries: Any = values.items() if outer is dict else enumerate(values)
+        for place, value in entries:
+            kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
+            if kind is str:
+                room -= len(value)
+            elif kind is dict or kind is list:
+                values[place] = copied = value.copy()
+                inside, most = objects, shape.max_elements
+                if kind is dict:
+                    inside, most = objects + 1, shape.max_keys
+                    if inside > shape.max_depth:
+                        return False
+                    for name in copied:
+                        if type(name) is not str:
+                            return False
+                        room -= len(name)
+                # Each element takes itself and a comma at least, which also bounds the work for a value that holds
+                # itself.
+                room -= 2 * len(copied)
+                if room < 0 or len(copied) > most or depth >= _NESTING:
+                    return False
+                copies.append((copied, kind, inside, depth + 1))
+            elif kind is float:
+                if value - value != 0.0:
+                    return False
+            elif kind is not int and kind is not bool and value is not None:
+                return False
         if room < 0:
-            return -1
-    return room
+            return False
+    return True
 
 
 def number(value: object, path: str) -> int | float:
@@ -168,6 +162,7 @@ _MAPPINGS: Final = frozenset({dict, OrderedDict, defaultdict, Counter})
 _LISTS: Final = frozenset({list, tuple})
 _SETS: Final = frozenset({set, frozenset})
 _NUMBERS: Final = frozenset({int, float, Decimal})
+_NESTING: Final = NESTING.maximum
 
 _ALLOWED: Final = (
     "a str, int, float, bool, None, list, tuple, set, dict, datetime, date, Decimal, UUID, Enum, "
