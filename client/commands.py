@@ -33,7 +33,7 @@ from .core import (
 from .demo import demo
 from .emulate import emulate
 from .options import config_option, json_option, project_from, server_option, token_option
-from .printing import say
+from .printing import masked, say
 from .records import Record, read_records
 from .settings import Settings
 from .spool_commands import drain, spool
@@ -295,9 +295,7 @@ class _Report:
             say(note, err=True)
 
     def tell(self, number: int, text: str) -> None:
-        # What a server answers may repeat what it was sent.
-        for secret in self._hidden:
-            text = text.replace(secret, "***")
+        text = masked(text, self._hidden)
         if text == self._text and number == self._last + 1:
             self._last = number
             return

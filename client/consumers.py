@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, Generic, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from attrs import evolve
@@ -46,6 +46,8 @@ __all__ = ["BufferedConsumer", "Consumer"]
 _Keys: TypeAlias = "str | tuple[str | None, str | None] | list[str | None] | None"
 """An API key, or the key and the secret together."""
 
+_Opened = TypeVar("_Opened", bound=Transport)
+
 _SECONDS: Final = 30.0
 _MAX_REMEMBERED: Final = 1_000
 _NAMELESS: Final = "none"
@@ -73,7 +75,7 @@ class _Network(Network):
         return super().within(request, seconds)
 
 
-class _Adapter(ABC):
+class _Adapter(ABC, Generic[_Opened]):
     """
     What both have in common: from the official arguments to a transport for each token and secret.
     """
@@ -112,10 +114,10 @@ class _Adapter(ABC):
             # Old events stay with the server that was chosen for events.
             chosen["/import"] = chosen["/track"].rpartition("/")[0] + "/import"
         self._network = _Network(chosen, timeout, ca_file)
-        self._transports: dict[tuple[str, Credentials | None], Transport] = {}
+        self._transports: dict[tuple[str, Credentials | None], _Opened] = {}
 
     @abstractmethod
-    def _open(self, project: Project) -> Transport:
+    def _open(self, project: Project) -> _Opened:
         """
         A transport that delivers for *project*.
         """
@@ -194,7 +196,7 @@ class _Adapter(ABC):
     ) -> None:
         self.close()
 
-    def _transport(self, token: str, credentials: Credentials | None) -> Transport:
+    def _transport(self, token: str, credentials: Credentials | None) -> _Opened:
         key = (token, credentials)
         found = self._transports.get(key)
         if found is None:
@@ -212,7 +214,7 @@ class _Adapter(ABC):
         return found
 
 
-class Consumer(_Adapter):
+class Consumer(_Adapter[SyncTransport]):
     """
     Delivers each message while the caller waits, over a `SyncTransport`.
 
@@ -259,11 +261,11 @@ class Consumer(_Adapter):
             ca_file,
         )
 
-    def _open(self, project: Project) -> Transport:
+    def _open(self, project: Project) -> SyncTransport:
         return SyncTransport(project, max_tries=self._max_tries, post=self._network)
 
 
-class BufferedConsumer(_Adapter):
+class BufferedConsumer(_Adapter[BufferedTransport]):
     """
     Holds messages and delivers them in the background, over a `BufferedTransport`: `send` neither waits nor raises for
     weather, and what the server does not take yet is kept and tried again. A full buffer is sent at once, one that is
@@ -327,16 +329,21 @@ class BufferedConsumer(_Adapter):
         end = time.monotonic() + timeout
         outcomes: list[Outcome] = []
         late = 0
+        troubles: dict[str, None] = {}
         transports = list(self._transports.values())
         for transport in transports:
             outcomes.append(transport.flush(max(end - time.monotonic(), 0.0)))
             if time.monotonic() >= end:
                 # Else what is held came after the flush began.
-                late += transport.stats().held
+                held = transport.stats().held
+                late += held
+                if held:
+                    troubles.update(dict.fromkeys(transport.troubles))
         dropped = sum(transport.stats().dropped for transport in transports)
         sentences: list[str] = []
         if late:
-            sentences.append(f"{late:,} messages are not delivered yet; they are kept and tried again")
+            why = f" ({'; '.join(troubles)})" if troubles else ""
+            sentences.append(f"{late:,} messages are not delivered yet; they are kept and tried again{why}")
         if dropped > self._dropped:
             sentences.append(f"{dropped - self._dropped:,} messages were dropped, because there was no room for them")
         self._dropped = dropped
@@ -351,7 +358,7 @@ class BufferedConsumer(_Adapter):
             # What was there at a fork is told by the parent.
             return [outcome for pid, outcome in taken if pid == os.getpid()]
 
-    def _open(self, project: Project) -> Transport:
+    def _open(self, project: Project) -> BufferedTransport:
         transport = BufferedTransport(project, max_messages=self._max_messages, post=self._network)
         transport.settled_in_background = self._remember
         return transport
@@ -367,6 +374,8 @@ def _tell(outcome: Outcome, *sentences: str) -> None:
     """
     if sentences or not outcome.is_success:
         endpoint, message = _refused(outcome)
+        if sentences and not outcome.is_success:
+            sentences = (*sentences, str(MixpanelException(outcome=outcome)))
         said = ("; ".join(sentences),) if sentences else ()
         raise MixpanelException(*said, outcome=outcome, message=message, endpoint=endpoint)
 

@@ -71,4 +71,8 @@ def _reason(entry: Rejected | Failed | Unknown) -> str:
     if isinstance(entry, Rejected):
         return f"rejected: {entry.field}: {entry.reason}" if entry.field else f"rejected: {entry.reason}"
     place = "failed" if isinstance(entry, Failed) else "unknown, perhaps applied"
-    return f"{place}: {entry.cause.value}" + (f" ({entry.detail})" if entry.detail else "")
+    said = [entry.detail] if entry.detail else []
+    # Another transport may know the status and not have said it.
+    if entry.status is not None and f"HTTP {entry.status}" not in entry.detail:
+        said.append(f"HTTP {entry.status}")
+    return f"{place}: {entry.cause.value}" + (f" ({'; '.join(said)})" if said else "")

@@ -157,6 +157,9 @@ class Mixpanel:
             self._transport: Transport = ConsumerTransport(consumer)
         elif isinstance(transport, Transport):
             _refuse_beside("transport", server=server, credentials=credentials)
+            if any(each.token != self._project.token for each in transport.delivers_for):
+                # Its credentials would send the events of one project into the other.
+                raise InvalidValue("transport", "one for the project of the token", "one for another project")
             self._transport = transport
         elif transport is not None:
             self._transport = _built(transport, self._project, server, enabled=enabled)
@@ -630,7 +633,7 @@ class Mixpanel:
             source = "now()" if missing.field == "time" else "make_insert_id()"
             raise InvalidValue(source, _STAMPS[missing.field], "None") from None
         if meta is not None:
-            message = with_meta(message, cast("_Given", self._plain(meta, "meta")))
+            message = with_meta(message, cast("_Given", self._plain(_mapping(meta, "meta"), "meta")))
         if self._notices is not None and not self._notices.is_plain(track, given):
             self._notices.look_at(message)
         return message
@@ -665,7 +668,7 @@ class Mixpanel:
     def _identity(self, operation: Alias | Identify | Merge, meta: _Given | None, keys: _Keys = (None, None)) -> None:
         message = encode(operation, self._project)
         if meta is not None:
-            message = with_meta(message, cast("_Given", self._plain(meta, "meta")))
+            message = with_meta(message, cast("_Given", self._plain(_mapping(meta, "meta"), "meta")))
         self._hand_over(message, keys)
 
     def _people(self, distinct_id: UserId, operator: str, value: object, meta: _Given | None) -> None:
@@ -760,6 +763,8 @@ class Mixpanel:
         """
         if self._serializer is None:
             return value
+        if type(value) is not dict and isinstance(value, Mapping):
+            value = dict(cast("_Given", value))
         try:
             return cast("object", json.loads(json.dumps(value, cls=self._serializer)))
         except RecursionError:

@@ -5,12 +5,18 @@ What the command line prints.
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import click
 
-__all__ = ["say"]
+__all__ = ["masked", "say"]
+
+_SURE_CHARACTERS: Final = 8
+"""A secret of so many characters is no piece of an ordinary word. A project token has 32."""
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -25,3 +31,21 @@ def say(text: str, *, err: bool = False) -> None:
             sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         else:
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """
+    The text without the secrets, which a server may have repeated; a short one is hidden only where it stands alone.
+    """
+    # The longest first, so that one that begins like another does not leave its rest behind.
+    found = [_alone(secret) for secret in sorted(secrets, key=len, reverse=True) if secret]
+    return re.sub("|".join(found), "***", text) if found else text
+
+
+def _alone(secret: str) -> str:
+    written = re.escape(secret)
+    if len(secret) >= _SURE_CHARACTERS:
+        return written
+    before = "(?<![A-Za-z0-9])" if secret[0].isalnum() else ""
+    after = "(?![A-Za-z0-9])" if secret[-1].isalnum() else ""
+    return before + written + after

@@ -20,22 +20,28 @@ An option wins over a variable, a variable over the file::
 
 The variables are MIXWIRE_TOKEN, MIXWIRE_SERVER, MIXWIRE_EVENTS, MIXWIRE_LIMITS, MIXWIRE_ENABLED,
 MIXWIRE_SERVICE_ACCOUNT_USERNAME, _SECRET and _PROJECT_ID, and MIXWIRE_TRANSPORT; MIXWIRE_TRANSPORT_FLUSH_AFTER_SECONDS
-and its like are single keys of the transport, also of one in the file.
+and its like are single keys of the transport, also of one in the file. Any other name that begins with MIXWIRE_ is
+refused, as an unknown key of the file is: a misspelt MIXWIRE_SERVER would send the data to another part of the world,
+and nobody would be told. Only what Kubernetes sets for a service of that name, such as MIXWIRE_SERVICE_HOST, is passed
+over.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from attrs import evolve, field, fields, frozen
 
 from .core import EventRoute, InvalidValue, Policy, Project, ServiceAccount
 from .core.errors import describe
+from .core.text import short_name
 from .transports.config import Layers, layers_from_environment, structure
 from .transports.descriptions import Description
+from .transports.tags import unknown
 
 __all__ = [
     "AccountSettings",
@@ -46,6 +52,27 @@ __all__ = [
     "structure_settings",
     "transport_of",
 ]
+
+_VARIABLES: Final = (
+    "MIXWIRE_TOKEN",
+    "MIXWIRE_SERVER",
+    "MIXWIRE_EVENTS",
+    "MIXWIRE_LIMITS",
+    "MIXWIRE_ENABLED",
+    "MIXWIRE_SERVICE_ACCOUNT_USERNAME",
+    "MIXWIRE_SERVICE_ACCOUNT_SECRET",
+    "MIXWIRE_SERVICE_ACCOUNT_PROJECT_ID",
+    "MIXWIRE_TRANSPORT",
+)
+_OF_TRANSPORT: Final = "MIXWIRE_TRANSPORT_"
+_OF_A_SERVICE: Final = re.compile(
+    r"MIXWIRE_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?"
+    r"|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
+"""
+What Kubernetes sets in all containers beside a service whose name begins with ``mixwire``; nobody there wrote it.
+https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+"""
 
 
 @frozen(kw_only=True)
@@ -129,8 +156,9 @@ def settings_from_environment(environment: Mapping[str, str]) -> Settings:
     Settings from variables; an empty one is set to nothing, which is an error, not a default.
 
     Raises:
-        InvalidValue: If MIXWIRE_ENABLED is neither true nor false.
+        InvalidValue: If a name that begins with MIXWIRE_ is not known, or MIXWIRE_ENABLED is neither true nor false.
     """
+    _check_names(environment)
     given = {name: environment.get(f"MIXWIRE_{name.upper()}") for name in ("token", "server", "events", "limits")}
     prefix = "MIXWIRE_SERVICE_ACCOUNT_"
     account = {name: environment.get(prefix + name.upper()) for name in ("username", "secret", "project_id")}
@@ -140,6 +168,16 @@ def settings_from_environment(environment: Mapping[str, str]) -> Settings:
         service_account=AccountSettings(**account),
         transport=layers_from_environment(environment),
     )
+
+
+def _check_names(environment: Mapping[str, str]) -> None:
+    for name in sorted(environment):
+        if not name.startswith("MIXWIRE_") or name in _VARIABLES or name.startswith(_OF_TRANSPORT):
+            continue
+        if _OF_A_SERVICE.fullmatch(name) is None:
+            path = name if name.isidentifier() and len(name) <= 60 else short_name(name)
+            known = "one of the known variables: " + ", ".join(_VARIABLES) + f", or {_OF_TRANSPORT} and one of its keys"
+            raise InvalidValue(path, known, unknown(name, _VARIABLES))
 
 
 def _enabled(text: str | None) -> bool | None:
@@ -198,14 +236,14 @@ def transport_of(settings: Settings) -> Description | None:
 
 
 def _structure(data: object, kind: type[_Values]) -> _Values:
-    if not isinstance(data, dict):
+    if not isinstance(data, Mapping):
         raise InvalidValue("", "a table", describe(data))
-    table = cast("dict[str, object]", data)
+    table = cast("Mapping[str, object]", data)
     known = [field.name for field in fields(kind)]
     given: dict[str, Any] = {}
     for name, value in table.items():
         if name not in known:
-            raise InvalidValue(name, "one of the known keys: " + ", ".join(known), "an unknown one")
+            raise InvalidValue(name, "one of the known keys: " + ", ".join(known), unknown(name, known))
         if name == "service_account":
             try:
                 given[name] = _structure(value, AccountSettings)
@@ -226,8 +264,8 @@ def _structure(data: object, kind: type[_Values]) -> _Values:
 
 def _transport(value: object) -> Layers:
     # Checked here, where the file is known, and kept as it is: variables may say more about it.
-    if not isinstance(value, dict | str):
+    if not isinstance(value, Mapping | str):
         raise InvalidValue("transport", "a table or a str", describe(value))
-    data = cast("dict[str, object] | str", value)
+    data = cast("Mapping[str, object] | str", value)
     structure(data)
     return Layers(data=data)

@@ -24,8 +24,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .core import Cause, InvalidValue, Message
 from .core.frames import Note
 from .options import config_option, json_option, project_from, server_option, settings_from, token_option
-from .printing import say
-from .settings import Settings, project_of, settings_from_environment
+from .printing import masked, say
+from .settings import Settings, project_of
 from .stamps import milliseconds_now
 from .transports.disk import Disk
 from .transports.drain import Drained, DrainEnd, is_taken, unreadable
@@ -79,10 +79,7 @@ def drain(
     hidden = [project.token, *([project.credentials.secret] if project.credentials is not None else [])]
 
     def tell(text: str) -> None:
-        # What a server answers may repeat what it was sent.
-        for secret in hidden:
-            text = text.replace(secret, "***")
-        say(text, err=True)
+        say(masked(text, hidden), err=True)
 
     with _mistakes(directory), _progress(directory.name) as progress:
         drained = deliver(directory, project, patience_seconds=patience_seconds, on_progress=progress, on_trouble=tell)
@@ -433,7 +430,7 @@ def _without_token(text: str, message: Message) -> str:
     record = message.to_wire()
     properties = record.get("properties")
     token = properties.get("token") if isinstance(properties, dict) else record.get("$token")
-    return text.replace(token, "***") if isinstance(token, str) and token else text
+    return masked(text, [token]) if isinstance(token, str) else text
 
 
 def _survey(disk: Disk, section: Section, project: str | None = None) -> Survey:
@@ -445,8 +442,9 @@ def _left(found: Survey) -> int:
 
 
 def _known_project() -> str | None:
+    settings = settings_from(Settings(), None)
     with suppress(InvalidValue):
-        return fingerprint(project_of(settings_from_environment(os.environ)))
+        return fingerprint(project_of(settings))
     return None
 
 

@@ -110,27 +110,41 @@ class _Part:
     """
     A piece of the batch that is not settled yet.
 
-    `doubt` is where its messages stand if nothing better is learnt: set once they may have been applied. `status` is
-    that of its last answer.
+    `doubt` is where its messages stand if nothing better is learnt: set once they may have been applied. `last` is what
+    its last request led to.
     """
 
     batch: Batch
     tries: int = 0
     doubt: Unknown | None = None
-    status: int | None = None
+    last: Failed | Unknown | None = None
     is_rechecked: bool = False
 
     def after(self, verdict: Verdict) -> _Part:
         unknown = verdict.outcome.unknown
         left: tuple[Failed | Unknown, ...] = (*verdict.outcome.failed, *unknown)
-        status = left[0].status if left else None
-        return evolve(self, tries=self.tries + 1, doubt=unknown[0] if unknown else self.doubt, status=status)
+        last = left[0] if left else None
+        return evolve(self, tries=self.tries + 1, doubt=unknown[0] if unknown else self.doubt, last=last)
 
     def given_up(self, cause: Cause, detail: str) -> Outcome:
         messages = self.batch.messages
         if self.doubt is not None:
-            return Outcome(unknown=tuple(evolve(self.doubt, message=message) for message in messages))
-        return Outcome(failed=tuple(Failed(message, cause, detail, self.status) for message in messages))
+            detail = self._and_last(self.doubt.detail)
+            return Outcome(unknown=tuple(evolve(self.doubt, message=each, detail=detail) for each in messages))
+        detail = self._and_last(detail)
+        status = None if self.last is None else self.last.status
+        return Outcome(failed=tuple(Failed(message, cause, detail, status) for message in messages))
+
+    def _and_last(self, detail: str) -> str:
+        """
+        The detail, and what the last request led to, where that is something else.
+        """
+        if self.last is None:
+            return detail
+        # What a server says may repeat what it was sent; only the status is told.
+        last = self.last.detail
+        last = last.partition(":")[0] if last.startswith("HTTP") else last
+        return detail if last in detail else f"{detail}; the last: {last}"
 
 
 def _rerouted(part: _Part, now: int) -> _Part:

@@ -2,7 +2,8 @@
 Updates in the form of the wire, read as operations: ``{"$distinct_id": "u1", "$set": {"plan": "pro"}}``.
 
 Whoever writes updates by hand gets the checks of the typed ones. An update with an operator or an option that is not
-known here becomes a raw operation; what is known of it is checked all the same.
+known here becomes a raw operation; what is known of it is checked all the same. An update, and what stands at each of
+its keys, may be any mapping; deeper inside are values, which have the exact types of `mixwire.core.values`.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def people_operation(update: Mapping[str, object], where: Where = in_message) ->
     Raises:
         InvalidValue: If something is missing or cannot be sent; its path is made by *where*.
     """
-    rest = dict(update)
+    rest = _plain(update)
     # Any: what the caller gave is checked by the operation that is made of it.
     distinct_id: Any = _taken(rest, "$distinct_id", where)
     changes, options, is_known = _read(rest, where)
@@ -69,7 +70,7 @@ def group_operation(update: Mapping[str, object], where: Where = in_message) -> 
     Raises:
         InvalidValue: If something is missing or cannot be sent; its path is made by *where*.
     """
-    rest = dict(update)
+    rest = _plain(update)
     # Any: as above.
     group_key: Any = _taken(rest, "$group_key", where)
     group_id: Any = _taken(rest, "$group_id", where)
@@ -84,6 +85,18 @@ def group_operation(update: Mapping[str, object], where: Where = in_message) -> 
         return RawGroupOp(group_key, group_id, rest if time is None else {**rest, "$time": seconds(time)})
     except InvalidValue as fault:
         raise _placed(fault, rest, where) from None
+
+
+def _plain(update: Mapping[str, object]) -> dict[str, object]:
+    """
+    The update as a dict of dicts, none of them the caller's unless it is a dict already.
+    """
+    rest = dict(update)
+    for name, value in rest.items():
+        # Asked of its type, because the value itself may say that it is something else.
+        if type(value) is not dict and issubclass(type(value), Mapping):
+            rest[name] = dict(cast("Mapping[str, object]", value))
+    return rest
 
 
 def _taken(rest: dict[str, object], name: str, where: Where) -> object:

@@ -17,7 +17,7 @@ from typing import Final, Self, TypeAlias, cast
 
 from attrs import frozen
 
-from ..core import Answer, InvalidValue, Message, Outcome, Request
+from ..core import Answer, InvalidValue, Message, Outcome, Project, Request
 from ..core.errors import describe
 
 __all__ = ["NOTHING", "Ledger", "Post", "Stats", "Transport", "checked"]
@@ -156,9 +156,12 @@ class Transport(ABC):
         settled_in_background: What to call with an outcome that no call of `send`, `flush` or `close` returned, from
             whichever thread settled it. So each message that is settled is reported exactly once, there or here. For
             transports that wrap others; users have `on_outcome`.
+        delivers_for: The projects whose servers and credentials it uses, where it knows them; it must be given no
+            messages of others.
     """
 
     settled_in_background: Callable[[Outcome], None] | None = None
+    delivers_for: tuple[Project, ...] = ()
 
     @abstractmethod
     def send(self, *messages: Message) -> Outcome:

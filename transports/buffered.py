@@ -155,6 +155,7 @@ class BufferedTransport(Transport):
         if spool is not None and max_tries is not None:
             raise InvalidValue("max_tries", "None with a spool, which keeps messages until they are delivered", "given")
         self._project = project
+        self.delivers_for = (project,)
         self._policy = RetryPolicy(max_tries=max_tries, at_least_once=at_least_once)
         self._limits = BatchLimits(max_messages=max_messages, max_bytes=max_bytes)
         self._flush_after_seconds = flush_after_seconds
@@ -273,6 +274,16 @@ class BufferedTransport(Transport):
         stats = self._ledger.stats()
         more = self._intake.accepted
         return evolve(stats, accepted=stats.accepted + more, held=stats.held + more)
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """
+        What the last request to each endpoint failed of, each trouble once: its cause and the status or the error of
+        the network. Empty while all is well, and before anything was tried.
+        """
+        if self._pid != os.getpid():
+            self._begin_in_child()
+        return tuple(dict.fromkeys(self._courier.troubles.values()))
 
     def __del__(self) -> None:
         # Without a look at the module where possible, which may be half gone at the end of the process.

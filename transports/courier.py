@@ -17,7 +17,19 @@ from typing import Final, TypeAlias, assert_never
 
 from attrs import define, field, frozen
 
-from ..core import Answer, BatchLimits, Cause, Failed, Message, NoResponse, Outcome, Rejected, Request, Unknown
+from ..core import (
+    Answer,
+    BatchLimits,
+    Cause,
+    Endpoint,
+    Failed,
+    Message,
+    NoResponse,
+    Outcome,
+    Rejected,
+    Request,
+    Unknown,
+)
 from ..core.lanes import Job, Lanes, Settled, Ticket
 from .backlog import Backlog, Load
 from .base import Ledger
@@ -155,6 +167,7 @@ class Courier:
         is_idle: Whether it sleeps until somebody wakes it.
         is_stopping: Whether it takes nothing more.
         is_stopped: Whether it has ended.
+        troubles: What the last request to each endpoint failed of, for those to which it did.
     """
 
     def __init__(
@@ -211,6 +224,7 @@ class Courier:
         self.is_idle = True
         self.is_stopping = False
         self.is_stopped = False
+        self.troubles: dict[Endpoint, str] = {}
 
     def leave(self, note: Note) -> None:
         """
@@ -484,10 +498,17 @@ class Courier:
             # The turn that sent it was interrupted.
             self._jobs.popleft()
         del self._under_way[answered.job]
+        endpoint = answered.job.delivery.endpoint
+        assert endpoint is not None, "a job under way is not done"
         settled = self._lanes.answered(answered.job, answered.answer, now, clock, chance)
+        # Anew, because others read it at the same time.
+        troubles = {each: trouble for each, trouble in self.troubles.items() if each is not endpoint}
         for cause, detail in self._lanes.take_troubles():
             # What a server says may repeat what it was sent; only the status is told.
-            self._reporter.tell(cause.value, detail.partition(":")[0] if detail.startswith("HTTP") else detail)
+            told = detail.partition(":")[0] if detail.startswith("HTTP") else detail
+            self._reporter.tell(cause.value, told)
+            troubles[endpoint] = f"{cause.value}: {told}"
+        self.troubles = troubles
         if settled is not None:
             self._settle(settled)
         elif self._backlog is not None and is_intended and answered.job.delivery.is_untouched:

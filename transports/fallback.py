@@ -11,7 +11,7 @@ from attrs import evolve
 
 from ..core import Cause, Failed, Message, Outcome
 from .base import Ledger, Stats, Transport, checked
-from .members import as_members, countdown
+from .members import as_members, countdown, projects_of
 
 __all__ = ["FallbackTransport"]
 
@@ -34,6 +34,7 @@ class FallbackTransport(Transport):
 
     def __init__(self, *transports: Transport) -> None:
         self._transports = as_members(transports)
+        self.delivers_for = projects_of(transports)
         self._pid = os.getpid()
         self._ledger = Ledger()
         self._is_closed = False

@@ -7,11 +7,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..core import InvalidValue
+from ..core import InvalidValue, Project
 from ..core.errors import describe
 from .base import Transport
 
-__all__ = ["as_members", "countdown"]
+__all__ = ["as_members", "countdown", "projects_of"]
 
 
 def as_members(transports: tuple[Transport, ...]) -> tuple[Transport, ...]:
@@ -29,6 +29,13 @@ def as_members(transports: tuple[Transport, ...]) -> tuple[Transport, ...]:
         if any(transport is earlier for earlier in transports[:index]):
             raise InvalidValue(f"transports[{index}]", "another transport than those before it", "one of them again")
     return transports
+
+
+def projects_of(transports: tuple[Transport, ...]) -> tuple[Project, ...]:
+    """
+    The projects that the transports deliver for.
+    """
+    return tuple(project for transport in transports for project in transport.delivers_for)
 
 
 def countdown(timeout: float | None) -> Callable[[], float | None]:

@@ -96,6 +96,7 @@ class SyncTransport(Transport):
         if deadline_seconds is not None and not deadline_seconds > 0:
             raise InvalidValue("deadline_seconds", "more than 0, or None", f"{deadline_seconds:g}")
         self._project = project
+        self.delivers_for = (project,)
         self._retry = RetryPolicy(max_tries=max_tries, at_least_once=at_least_once)
         self._limits = BatchLimits(max_messages=max_messages, max_bytes=max_bytes)
         self._deadline_seconds = deadline_seconds

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..core import Message, Outcome
 from .base import Stats, Transport, checked
-from .members import as_members, countdown
+from .members import as_members, countdown, projects_of
 from .reports import Reporter
 
 __all__ = ["TeeTransport"]
@@ -28,6 +28,7 @@ class TeeTransport(Transport):
 
     def __init__(self, *transports: Transport) -> None:
         self._transports = as_members(transports)
+        self.delivers_for = projects_of(transports)
         self._reporter = Reporter()
         transports[0].settled_in_background = self._pass_on
 

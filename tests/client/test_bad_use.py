@@ -83,11 +83,15 @@ def doors(judge: Judge) -> Iterator[dict[str, tuple[Mixpanel, Callable[[], int]]
     A front door of each kind, and how much arrived behind it.
     """
     memory, recorder = MemoryTransport(), Recorder()
-    with Mixpanel(TOKEN, server=judge.url) as mp:
+    with (
+        Mixpanel(TOKEN, server=judge.url) as mp,
+        Mixpanel(TOKEN, transport="buffered", server=judge.url) as holding,
+    ):
         yield {
             "a transport": (Mixpanel(TOKEN, transport=memory), lambda: len(memory.messages)),
             "a consumer": (Mixpanel(TOKEN, recorder), lambda: len(recorder.calls)),
             "a server": (mp, lambda: judge.counts().requests),
+            "a buffer": (holding, lambda: holding.stats().accepted),
         }
 
 
@@ -1068,6 +1072,20 @@ DOORS: Final[dict[str, tuple[Callable[[], object], str]]] = {
 @pytest.mark.parametrize(("make", "sentence"), DOORS.values(), ids=DOORS)
 def test_a_front_door_that_cannot_work_is_refused_when_it_is_made(make: Callable[[], object], sentence: str) -> None:
     assert str(refusal(make)) == sentence
+
+
+def test_without_any_token_python_says_which_argument_is_missing() -> None:
+    with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'token'$"):
+        Mixpanel()  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("make", [Mixpanel, lambda token: Mixpanel.from_env({"MIXWIRE_TOKEN": token})], ids=["", "env"])
+def test_no_control_character_stands_in_a_token(make: Callable[[str], object]) -> None:
+    for character in [*map(chr, range(32)), "\x7f", "\x85", "\u2028"]:
+        for token in (f"to{character}ken", f"token{character}"):
+            assert str(refusal(partial(make, token))) == (
+                "token must be printable ASCII without spaces, not with other characters"
+            )
 
 
 def test_a_path_with_a_nul_is_a_mistake() -> None:

@@ -107,6 +107,15 @@ def test_a_remark_of_the_server_is_passed_on(httpserver: HTTPServer) -> None:
     assert result.stderr == "server_count_mismatch: 7 of 1 records counted\n"
 
 
+@pytest.mark.parametrize("command", ["send", "check"])
+def test_a_misspelt_variable_is_wrong_usage(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIXWIRE_SERVR", "eu")
+    result = run(command, "-", lines=GOOD)
+    assert result.exit_code == 2
+    assert "MIXWIRE_SERVR must be one of the known variables: MIXWIRE_TOKEN, " in result.stderr
+    assert result.stdout == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -48,7 +48,7 @@ from mixwire.core import (
 from mixwire.core.foreign import messages_from_json
 from mixwire.core.limits import NESTING
 from mixwire.testing import Judge, LostAnswer, Mute, Status
-from mixwire.transports import BufferedTransport, Network, Transport
+from mixwire.transports import BufferedTransport, Network, SyncTransport, Transport
 
 if TYPE_CHECKING:
     from conftest import Arrivals
@@ -1090,7 +1090,9 @@ def test_what_is_late_is_kept_and_the_exception_says_so(judge: Judge, open_: Mak
     consumer.send("events", f"[{event(1)},{event(2)}]")
     with pytest.raises(MixpanelException) as caught:
         consumer.flush()
-    assert str(caught.value) == "2 messages are not delivered yet; they are kept and tried again"
+    assert str(caught.value) == (
+        "2 messages are not delivered yet; they are kept and tried again (the server had an error: HTTP 500)"
+    )
     assert (caught.value.message, caught.value.endpoint) == (None, None)
     judge.heal()
     eventually(lambda: judge.counts().events == 2)
@@ -1130,6 +1132,67 @@ def test_what_was_refused_can_be_sent_again_also_when_something_else_is_late(
     with pytest.raises(MixpanelException, match="1 messages are not delivered yet") as caught:
         consumer.flush()
     assert (caught.value.message, caught.value.endpoint) == (f"[{event()}]", "events")
+    late, refused = str(caught.value).split("; 1 of 1 not delivered; ")
+    assert late.startswith(
+        "1 messages are not delivered yet; they are kept and tried again (the server was not reached: "
+    )
+    assert refused.startswith("rejected: HTTP 400")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_late_flush_says_nothing_of_a_trouble_that_is_over(judge: Judge, open_: Make) -> None:
+    judge.fail_next(Status(500), endpoint=Endpoint.TRACK)
+    consumer = open_(BufferedConsumer, 1, **urls(judge.url))
+    consumer.send("events", event(1))
+    (transport,) = consumer._transports.values()
+    eventually(lambda: transport.stats().delivered)
+    judge.fail_next(Status(401), times=None, endpoint=Endpoint.ENGAGE)
+    consumer.send("people", people())
+    with pytest.raises(MixpanelException, match=r"tried again \(the credentials were refused: HTTP 401\)$"):
+        consumer.flush()
+
+
+@pytest.mark.parametrize("factor", [0, 0.25, 3600])
+def test_the_backoff_factor_has_no_effect_on_the_waits(
+    factor: float, monkeypatch: pytest.MonkeyPatch, judge: Judge, open_: Make
+) -> None:
+    waits: list[float] = []
+    sync = partial(SyncTransport, sleep=waits.append, pick=lambda at_least, at_most: at_most)
+    monkeypatch.setattr(consumers, "SyncTransport", sync)
+    judge.fail_next(Status(500), times=4)
+    consumer = open_(Consumer, **urls(judge.url), retry_backoff_factor=factor)
+    assert consumer.send("events", event()) is True
+    assert waits == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_a_failure_for_which_no_time_is_left_names_the_last_answer(
+    monkeypatch: pytest.MonkeyPatch, judge: Judge, open_: Make
+) -> None:
+    monkeypatch.setattr(consumers, "SyncTransport", partial(SyncTransport, deadline_seconds=0.2))
+    judge.fail_next(Status(503), times=None)
+    with pytest.raises(MixpanelException) as caught:
+        open_(Consumer, **urls(judge.url)).send("events", event())
+    assert str(caught.value) == (
+        "1 of 1 not delivered; failed: the delivery was given up "
+        "(no time was left for the wait before the next try; the last: HTTP 503)"
+    )
+    assert caught.value.status == 503
+
+
+def test_flush_says_once_for_how_many_messages_there_was_no_room(
+    monkeypatch: pytest.MonkeyPatch, arrivals: Arrivals, open_: Make
+) -> None:
+    buffered_with(monkeypatch, flush_after_seconds=3600.0, max_held_messages=2)
+    consumer = open_(BufferedConsumer, **urls(arrivals.url))
+    for dropped in (3, 1):
+        for number in range(2 + dropped):
+            assert consumer.send("events", event(number)) is True
+        with pytest.raises(MixpanelException) as caught:
+            consumer.flush()
+        assert str(caught.value) == f"{dropped} messages were dropped, because there was no room for them"
+        assert (caught.value.message, caught.value.records) == (None, ())
+        consumer.flush()
+    assert len(arrivals.records("/track")) == 4
 
 
 def test_a_flush_is_not_late_because_others_go_on_sending(judge: Judge, open_: Make) -> None:
@@ -1204,6 +1267,19 @@ def test_a_front_door_sends_by_way_of_it(kind: Make, judge: Judge) -> None:
     assert judge.counts().events == 2
     (imported,) = [arrival for arrival in judge.arrivals() if arrival.path == "/import"]
     assert dict(imported.headers)["Authorization"] == basic("secret:")
+
+
+@pytest.mark.parametrize(("kind", "transport"), [(Consumer, SyncTransport), (BufferedConsumer, BufferedTransport)])
+def test_what_it_is_given_goes_over_a_transport_of_ours(
+    kind: Make, transport: type[Transport], judge: Judge, open_: Make
+) -> None:
+    consumer = open_(kind, **urls(judge.url))
+    for endpoint, text in TEXTS.items():
+        consumer.send(endpoint, text())
+    flushed(consumer)
+    (used,) = consumer._transports.values()
+    assert type(used) is transport
+    assert used.stats().delivered == len(TEXTS)
 
 
 @both

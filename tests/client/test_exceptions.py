@@ -70,6 +70,14 @@ SENTENCES: Final = [
         "1 of 1 not delivered; failed: the credentials were refused (HTTP 401)",
     ),
     (
+        MixpanelException(outcome=failed(Cause.GIVEN_UP, "no time was left", 503)),
+        "1 of 1 not delivered; failed: the delivery was given up (no time was left; HTTP 503)",
+    ),
+    (
+        MixpanelException(outcome=unknown(status=502)),
+        "1 of 1 not delivered; unknown, perhaps applied: the answer was lost (HTTP 502)",
+    ),
+    (
         MixpanelException(outcome=unknown("the request timed out")),
         "1 of 1 not delivered; unknown, perhaps applied: the answer was lost (the request timed out)",
     ),

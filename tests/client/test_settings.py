@@ -5,10 +5,12 @@ Settings: options over variables over the file, and faults with their place.
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from attrs import evolve
 
+from mixwire import Mixpanel
 from mixwire.core import InvalidValue, ServiceAccount
 from mixwire.settings import (
     AccountSettings,
@@ -51,6 +53,89 @@ def test_variables_are_read() -> None:
         service_account=AccountSettings(username="u", secret="s", project_id="12"),
     )
     assert settings_from_environment({}) == Settings()
+
+
+KNOWN = (
+    "MIXWIRE_TOKEN, MIXWIRE_SERVER, MIXWIRE_EVENTS, MIXWIRE_LIMITS, MIXWIRE_ENABLED, MIXWIRE_SERVICE_ACCOUNT_USERNAME, "
+    "MIXWIRE_SERVICE_ACCOUNT_SECRET, MIXWIRE_SERVICE_ACCOUNT_PROJECT_ID, MIXWIRE_TRANSPORT, "
+    "or MIXWIRE_TRANSPORT_ and one of its keys"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("MIXWIRE_TOKNE", "MIXWIRE_TOKEN"),
+        ("MIXWIRE_SERVR", "MIXWIRE_SERVER"),
+        ("MIXWIRE_Token", "MIXWIRE_TOKEN"),
+        ("MIXWIRE_ENABLE", "MIXWIRE_ENABLED"),
+        ("MIXWIRE_SERVICE_ACCOUNT_USER", "MIXWIRE_SERVICE_ACCOUNT_USERNAME"),
+        ("MIXWIRE_SECRET", "MIXWIRE_SERVER"),
+        ("MIXWIRE_TRANSPROT", "MIXWIRE_TRANSPORT"),
+        ("MIXWIRE_TRANSPORTS", "MIXWIRE_TRANSPORT"),
+        ("MIXWIRE_COLOUR_OF_THE_WALLS", None),
+    ],
+)
+def test_a_variable_that_is_not_known_is_told_with_those_that_are(name: str, nearest: str | None) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        settings_from_environment({"MIXWIRE_TOKEN": "T0", name: "canary", "PATH": "/bin"})
+    hint = "" if nearest is None else f" (perhaps {nearest!r})"
+    assert str(refusal.value) == f"{name} must be one of the known variables: {KNOWN}, not an unknown one{hint}"
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("MIXWIRE_ T\n", "'MIXWIRE_ T\\n'"), ("MIXWIRE_" + "X" * 99, f"'MIXWIRE_{'X' * 51}…'")],
+    ids=["with other characters", "long"],
+)
+def test_an_odd_name_of_a_variable_fits_into_the_sentence(name: str, path: str) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        settings_from_environment({name: "canary"})
+    assert refusal.value.path == path
+
+
+def test_variables_of_other_programs_are_passed_over() -> None:
+    others = ("PATH", "TOKEN", "MIXWIRE", "MIXWIRES_TOKEN", "mixwire_tokne", "MIXPANEL_TOKEN", "OUR_MIXWIRE_TOKNE", "")
+    assert settings_from_environment(dict.fromkeys(others, "x")) == Settings()
+
+
+@pytest.mark.parametrize("service", ["MIXWIRE", "MIXWIRE_EMULATOR"])
+def test_what_kubernetes_sets_for_a_service_of_that_name_is_passed_over(service: str) -> None:
+    names = (
+        "SERVICE_HOST SERVICE_PORT SERVICE_PORT_HTTP PORT PORT_8788_TCP PORT_8788_TCP_PROTO PORT_8788_TCP_PORT "
+        "PORT_8788_TCP_ADDR"
+    ).split()
+    assert settings_from_environment({f"{service}_{name}": "x" for name in names}) == Settings()
+
+
+@pytest.mark.parametrize("name", ["MIXWIRE_PORT_", "MIXWIRE_SERVICE", "MIXWIRE_SERVICE_HOSTS", "MIXWIRE_PORT_X_TCP"])
+def test_what_only_looks_like_that_is_not(name: str) -> None:
+    with pytest.raises(InvalidValue, match=r"^MIXWIRE_"):
+        settings_from_environment({name: "x"})
+
+
+def test_a_front_door_is_not_made_with_a_misspelt_variable(tmp_path: Path) -> None:
+    file = tmp_path / "mixwire.toml"
+    file.write_text('token = "T0"\n')
+    misspelt = {"MIXWIRE_TOKEN": "T0", "MIXWIRE_SERVR": "eu"}
+    with pytest.raises(InvalidValue, match=r"^MIXWIRE_SERVR must be one of the known variables"):
+        Mixpanel.from_env(misspelt)
+    with pytest.raises(InvalidValue, match=r"^MIXWIRE_SERVR must be one of the known variables"):
+        Mixpanel.from_env({**misspelt, "MIXWIRE_ENABLED": "false"})
+    with pytest.raises(InvalidValue, match=r"^MIXWIRE_SERVR must be one of the known variables"):
+        Mixpanel.from_file(file, misspelt)
+
+
+def test_a_misspelt_key_of_the_transport_in_a_variable_is_told_with_the_nearest() -> None:
+    with pytest.raises(InvalidValue, match=r"^transport\.max_byte must be .* \(perhaps 'max_bytes'\)$"):
+        Mixpanel.from_env(
+            {"MIXWIRE_TOKEN": "T0", "MIXWIRE_TRANSPORT": "sync", "MIXWIRE_TRANSPORT_MAX_BYTE": "5", "": ""}
+        )
+
+
+def test_a_misspelt_key_of_a_file_is_told_with_the_nearest() -> None:
+    with pytest.raises(InvalidValue, match=r"not an unknown one \(perhaps 'token'\)$"):
+        structure_settings({"tokn": "x"})
 
 
 def test_a_whole_file_makes_a_project(tmp_path: Path) -> None:
@@ -111,6 +196,13 @@ def test_a_fault_in_the_data_is_told_with_its_path(data: dict[str, object], sent
     with pytest.raises(InvalidValue) as refusal:
         structure_settings(data)
     assert str(refusal.value).startswith(sentence)
+
+
+def test_a_table_may_be_any_mapping() -> None:
+    account, transport = MappingProxyType({"username": "u"}), MappingProxyType({"type": "null"})
+    settings = structure_settings(MappingProxyType({"service_account": account, "transport": transport}))
+    assert settings.service_account == AccountSettings(username="u")
+    assert transport_of(settings) == Null()
 
 
 @pytest.mark.parametrize(

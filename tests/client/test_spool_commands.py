@@ -150,6 +150,18 @@ def test_the_spool_of_another_project_is_refused(
     assert arrivals.requests == []
 
 
+@pytest.mark.parametrize("arguments", [(), ("requeue", "--state", "unknown")], ids=["figures", "requeue"])
+def test_a_misspelt_variable_is_wrong_usage(
+    arguments: tuple[str, ...], directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(directory, event("a1"))
+    monkeypatch.setenv("MIXWIRE_SERVR", "eu")
+    result = run("spool", directory, *arguments)
+    assert result.exit_code == 2
+    assert "MIXWIRE_SERVR must be one of the known variables: MIXWIRE_TOKEN, " in result.stderr
+    assert run("drain", directory).exit_code == 2
+
+
 def test_without_a_token_nothing_is_delivered(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store(directory, event("a1"))
     monkeypatch.delenv("MIXWIRE_TOKEN")

@@ -429,7 +429,45 @@ def test_each_half_has_its_own_tries() -> None:
 def test_the_halves_of_a_batch_in_doubt_are_in_doubt() -> None:
     course = deliver(numbered(2), saying(LOST, status(413), OK, status(401)))
     assert course.letters == "DU"
-    assert course.outcome.unknown == (Unknown(numbered(2).messages[1], Cause.ANSWER_LOST, "reset"),)
+    detail = "reset; the last: HTTP 401"
+    assert course.outcome.unknown == (Unknown(numbered(2).messages[1], Cause.ANSWER_LOST, detail),)
+
+
+@pytest.mark.parametrize(
+    ("answer", "last"),
+    [
+        (NEVER, f"; the last: {NEVER.reason}"),
+        (Response(status=503, body=b"canary"), "; the last: HTTP 503"),
+        (Response(status=429, body=b'{"error":"canary"}'), "; the last: HTTP 429"),
+    ],
+    ids=["no connection", "status", "status with words"],
+)
+def test_what_is_given_up_says_what_the_last_request_led_to_and_repeats_nothing(answer: Answer, last: str) -> None:
+    delivery = Delivery(numbered(2), PROJECT).answered(answer).abandoned("no time")
+    assert isinstance(delivery.step, Done)
+    assert {each.detail for each in delivery.step.outcome.failed} == {f"no time{last}"}
+
+
+def test_what_is_in_doubt_says_what_the_last_request_led_to_too() -> None:
+    delivery = Delivery(numbered(1), PROJECT).answered(LOST).waited().answered(status(503)).abandoned("no time")
+    assert isinstance(delivery.step, Done)
+    (unknown,) = delivery.step.outcome.unknown
+    assert (unknown.cause, unknown.detail, unknown.status) == (
+        Cause.ANSWER_LOST,
+        f"{LOST.reason}; the last: HTTP 503",
+        None,
+    )
+
+
+def test_nothing_is_said_twice_and_nothing_of_a_request_that_was_not_made() -> None:
+    for delivery in (
+        Delivery(numbered(1), PROJECT),
+        Delivery(numbered(1), PROJECT).answered(NoResponse(reason="no time", maybe_received=False)),
+        Delivery(numbered(1), PROJECT).answered(NoResponse(reason="no time", maybe_received=True)),
+    ):
+        step = delivery.abandoned("no time").step
+        assert isinstance(step, Done)
+        assert [each.detail for each in (*step.outcome.failed, *step.outcome.unknown)] == ["no time"]
 
 
 def test_what_counts_twice_and_is_in_doubt_does_not_stop_what_comes_later() -> None:

@@ -8,6 +8,7 @@ import pytest
 from mixwire.core.changes import Add, Append, Delete, PeopleChange, Remove, Set, SetOnce, Union, Unset
 from mixwire.core.errors import InvalidValue
 from mixwire.core.events import Track
+from mixwire.core.foreign import messages_from_json
 from mixwire.core.identity import Alias, Identify, Merge
 from mixwire.core.library import VERSION
 from mixwire.core.lines import message_from_line, message_to_line, operation_from_line, operation_to_line
@@ -397,11 +398,92 @@ def test_a_line_of_a_message_that_is_no_object_is_refused() -> None:
         message_from_line(b'"message"')
 
 
-def test_a_body_that_is_nested_deeper_than_any_message_is_refused() -> None:
-    body = '{"a":' + "[" * 300 + "]" * 300 + "}"
+@pytest.mark.parametrize("depth", [300, 600, 1_000])
+def test_a_body_that_is_nested_deeper_than_any_message_is_refused(depth: int) -> None:
+    body = '{"a":' + "[" * depth + "]" * depth + "}"
     line = f'{{"type":"message","endpoint":"engage","keys":[],"repeatable":true,"barrier":false,"body":{body}}}'
     with pytest.raises(InvalidValue, match="body must be an object that is not nested so deep, not a deeper one"):
         message_from_line(line)
+
+
+def test_a_body_may_be_nested_as_deep_as_the_encoder_writes() -> None:
+    message = Message(Endpoint.ENGAGE, b'{"a":' + b"[" * 253 + b"]" * 253 + b"}", ())
+    assert message_from_line(message_to_line(message)) == message
+
+
+FOREIGN = [
+    "1e2",
+    "1E+2",
+    "-0",
+    "100.0",
+    "1.10",
+    "1.0000000000000000000001",
+    "123456789012345678901234567890",
+    "1e-400",
+    '"\\u00e9\\/"',
+    '"\\u0062ody"',
+    '"\\"body\\":{}"',
+    "[ 1 , 2 ]",
+    '{"body": {"body":1}, "body": 2}',
+    '{"a": 1}',
+    '"}{][,:"',
+]
+
+
+@pytest.mark.parametrize("value", FOREIGN)
+@pytest.mark.parametrize("endpoint", list(Endpoint), ids=lambda endpoint: endpoint.name)
+def test_a_message_that_somebody_else_wrote_is_read_back_with_the_same_bytes(endpoint: Endpoint, value: str) -> None:
+    texts = {
+        Endpoint.TRACK: f'{{"properties": {{"token":"T","distinct_id":"u","n":{value}}},"event":"E"}}',
+        Endpoint.IMPORT: f'{{"event":"E" , "properties":{{"time":1767225600,"n":{value}}}}}',
+        Endpoint.ENGAGE: f'{{"$set": {{"n":{value}}}, "$distinct_id":"u","$token":"T"}}',
+        Endpoint.GROUPS: f'{{"$group_key":"k","$group_id":"i","$set":{{"n":{value}}}}}',
+    }
+    (message,) = messages_from_json(endpoint, texts[endpoint])
+    line = message_to_line(message)
+    assert message.body == texts[endpoint].encode()
+    assert message_from_line(line) == message
+    assert message_to_line(message_from_line(line)) == line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"body":BODY,"type":"message","endpoint":"engage","keys":["body"],"repeatable":true,"barrier":false}',
+        '{"type":"message","endpoint":"engage","keys":["\\"body\\":"],"body" :BODY ,"repeatable":true,"barrier":false}',
+        '{"type":"message","endpoint":"engage","keys":[],"b\\u006fdy":BODY,"repeatable":true,"barrier":false}',
+        '\n{"type":"message",\r\n"endpoint":"engage","keys":[],"repeatable":true,"barrier":false,\n"body"\n:\nBODY\n}\n',
+    ],
+    ids=["first", "in the middle", "escaped", "on lines"],
+)
+@pytest.mark.parametrize("body", ['{"$set":{"a":1e2,"body":{"body":[]}}}', '{"$set": {"a": "\\"body\\":{}, }"}}'])
+def test_a_body_is_taken_as_it_is_written_wherever_it_stands(line: str, body: str) -> None:
+    for given in (line.replace("BODY", body), line.replace("BODY", body).encode()):
+        assert message_from_line(given).body == body.encode()
+
+
+def test_a_body_on_several_lines_becomes_one_line() -> None:
+    line = orjson.dumps({"type": "message", **SOUND}, option=orjson.OPT_INDENT_2)
+    body = message_from_line(line.replace(b"\n", b"\r\n")).body
+    assert not {*b"\r\n"} & {*body}
+    assert orjson.loads(body) == SOUND["body"]
+
+
+@pytest.mark.parametrize("name", ["body", "endpoint", "repeatable"])
+def test_a_line_of_a_message_with_a_key_twice_is_refused(name: str) -> None:
+    line = orjson.dumps({"type": "message", **SOUND})
+    again = f'"{name}":'.encode() + orjson.dumps(SOUND[name])
+    with pytest.raises(InvalidValue) as caught:
+        message_from_line(line[:-1] + b"," + again + b"}")
+    assert str(caught.value) == f"the line must be a JSON object with each key once, not one with '{name}' twice"
+
+
+@pytest.mark.parametrize("inside", ["", "1234567890123456789"], ids=["empty", "a long number"])
+@pytest.mark.parametrize("depth", [500, 1_000])
+def test_a_line_of_an_operation_that_is_nested_too_deep_is_refused(depth: int, inside: str) -> None:
+    nested = "[" * depth + inside + "]" * depth
+    with pytest.raises(InvalidValue):
+        operation_from_line(f'{{"event":"A","properties":{{"distinct_id":"u","a":{nested}}}}}')
 
 
 @pytest.mark.parametrize(

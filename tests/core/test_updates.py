@@ -4,7 +4,7 @@ import copy
 import math
 import re
 import traceback
-from collections import OrderedDict
+from collections import ChainMap, OrderedDict, UserDict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -183,6 +183,78 @@ def test_ids_are_kept_as_text(given: object, kept: str) -> None:
 @pytest.mark.parametrize("kind", [dict, OrderedDict, MappingProxyType], ids=lambda kind: kind.__name__)
 def test_an_update_may_be_any_mapping(kind: Callable[[dict[str, object]], Mapping[str, object]]) -> None:
     assert people_operation(kind({**USER, **PLAN})) == PeopleOp("user-1", Set({"plan": "pro"}))
+
+
+class Named(dict[str, object]):
+    """
+    A dict of the caller's own kind.
+    """
+
+
+MAPPINGS: tuple[Callable[[dict[str, object]], Mapping[str, object]], ...] = (
+    OrderedDict,
+    MappingProxyType,
+    ChainMap,
+    UserDict,
+    Named,
+)
+each_mapping = pytest.mark.parametrize("kind", MAPPINGS, ids=lambda kind: kind.__name__)
+
+
+@each_mapping
+@each_kind
+@pytest.mark.parametrize("name", [name for name in CHANGES if name not in ("$unset", "$delete")])
+def test_what_stands_at_an_operator_may_be_any_mapping(
+    name: str,
+    read: Callable[[Mapping[str, object]], Operation],
+    kind: Callable[[dict[str, object]], Mapping[str, object]],
+) -> None:
+    value = CHANGES[name][0]
+    assert isinstance(value, dict)
+    if read is group and name in ("$add", "$append"):
+        for given in (value, kind(value)):
+            assert refusal(lambda given=given: read({name: given})).path == in_message(name)
+    else:
+        assert read(kind({name: kind(value)})) == read({name: value})
+
+
+@each_mapping
+@each_kind
+@pytest.mark.parametrize("beside", [{}, PLAN], ids=["alone", "beside a known one"])
+def test_what_stands_at_an_unknown_operator_may_be_any_mapping(
+    beside: dict[str, object],
+    read: Callable[[Mapping[str, object]], Operation],
+    kind: Callable[[dict[str, object]], Mapping[str, object]],
+) -> None:
+    beside = {name: kind(value) for name, value in beside.items() if isinstance(value, dict)}
+    assert read({**beside, "$new": kind({"a": 1})}) == read({**beside, "$new": {"a": 1}})
+
+
+@each_where
+@each_kind
+def test_a_fault_in_another_mapping_is_told_with_the_same_path(
+    read: Callable[[Mapping[str, object], Where], Operation], where: Where
+) -> None:
+    for name, value, path in (
+        ("$set", {"a": [math.nan]}, "{$set}['a'][0]"),
+        ("$union", {"a": {"b": 1}}, "{$union}['a']"),
+        ("$new", {"a": math.nan}, "{$new}['a']"),
+    ):
+        assert refusal(lambda: read({name: MappingProxyType(value)}, where)).path == placed(path, where)  # noqa: B023
+
+
+@each_kind
+def test_a_value_deeper_inside_has_one_of_the_exact_types(read: Callable[[Mapping[str, object]], Operation]) -> None:
+    fault = refusal(lambda: read({"$set": {"a": MappingProxyType({"b": 1})}}))
+    assert (fault.path, fault.found) == ("message['$set']['a']", "mappingproxy")
+
+
+def test_a_value_is_not_asked_whether_it_is_a_mapping() -> None:
+    def refuse(_: object) -> type:
+        raise AssertionError("it was asked")
+
+    liar = type("Liar", (), {"__class__": property(refuse)})()
+    assert refusal(lambda: people({"$set": liar})).path == "message['$set']"
 
 
 @pytest.mark.parametrize("update", [{**PLAN, "$ip": 0}, {**PLAN, "$new": {"a": [1]}}], ids=["typed", "raw"])

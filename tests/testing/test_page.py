@@ -626,7 +626,7 @@ def _pixels(png: bytes) -> tuple[int, int, int]:
 
 def test_light_dark_and_telephone_can_be_read_and_are_pictured(page: Page, tmp_path: Path) -> None:
     _fill(page.server.mixpanel)
-    target = Path(os.environ.get("MIXWIRE_SCREENSHOTS", tmp_path))
+    target = Path(os.environ.get("PAGE_SCREENSHOTS", tmp_path))
     grounds: set[str] = set()
     for name, width, height, scheme, opened in (
         ("light", 1280, 800, "light", "Cart Abandoned"),

@@ -93,6 +93,26 @@ def test_send_holds_and_returns_the_empty_outcome() -> None:
     assert world.requests == []
 
 
+@BOTH
+def test_its_troubles_are_those_of_the_last_request_to_each_endpoint(background: bool) -> None:
+    sick: dict[str, Answer] = {"/track": Response(status=500, body=b"canary"), "/engage": DOWN}
+    world = World(lambda request: sick.get(path_of(request), GOOD))
+    buffered = transport(world, background=background)
+    assert buffered.troubles == ()
+    buffered.send(event(0), update(0))
+
+    def after_a_flush(*troubles: str) -> bool:
+        buffered.flush(0.01)
+        return sorted(buffered.troubles) == sorted(troubles)
+
+    eventually(lambda: after_a_flush("the server had an error: HTTP 500", "the server was not reached: down"))
+    del sick["/engage"]
+    eventually(lambda: after_a_flush("the server had an error: HTTP 500"))
+    del sick["/track"]
+    eventually(after_a_flush)
+    assert buffered.close().is_success
+
+
 def test_no_thread_runs_before_the_first_message() -> None:
     before = threads()
     buffered = transport(World())

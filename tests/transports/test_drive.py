@@ -104,7 +104,7 @@ def test_an_answer_without_a_wait_leads_to_the_next_post_at_once() -> None:
 @pytest.mark.parametrize("seconds", [0.5, 0.4])
 def test_a_wait_for_which_no_time_is_left_is_not_begun(seconds: float) -> None:
     world = World(DOWN, GOOD)
-    detail = "no time was left for the wait before the next try"
+    detail = "no time was left for the wait before the next try; the last: down"
     assert world.drive(seconds) == Outcome(failed=tuple(Failed(each, Cause.GIVEN_UP, detail) for each in MESSAGES))
     assert len(world.requests) == 1
     assert world.sleeps == []
@@ -119,7 +119,8 @@ def test_a_wait_that_just_ends_in_time_is_begun() -> None:
 def test_what_was_in_doubt_stays_unknown_when_no_time_is_left() -> None:
     world = World(LOST, DOWN)
     outcome = world.drive(1.0)
-    assert outcome == Outcome(unknown=tuple(Unknown(each, Cause.ANSWER_LOST, "lost") for each in MESSAGES))
+    detail = "lost; the last: down"
+    assert outcome == Outcome(unknown=tuple(Unknown(each, Cause.ANSWER_LOST, detail) for each in MESSAGES))
     assert len(world.requests) == 2
 
 

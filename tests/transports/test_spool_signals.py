@@ -333,8 +333,9 @@ def test_row_61_a_real_signal_at_random_moments_leaves_no_lock_behind(tmp_path: 
         while interrupts < 200:
             try:
                 signal.setitimer(signal.ITIMER_REAL, 0.00005 + 0.000007 * interrupts)
-                # Not for ever: what a handler raises is lost if it interrupts a finaliser.
-                for _ in range(5_000):
+                # Longer than any of the waits, but not for ever: what a handler raises is lost if it interrupts a
+                # finaliser.
+                for _ in range(500):
                     number += 1
                     message = event(number)
                     spool.append([message])
