@@ -8,7 +8,6 @@ each text names one.
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import time
@@ -40,6 +39,7 @@ from .credentials import ServiceAccountCredentials, credentials_of
 from .exceptions import MixpanelException
 from .hand_over import ENDPOINTS, takes_utf8
 from .transports import BufferedTransport, Network, SyncTransport, Transport
+from .transports.base import check_timeout
 
 __all__ = ["BufferedConsumer", "Consumer"]
 
@@ -157,27 +157,28 @@ class _Adapter(ABC, Generic[_Opened]):
                 credentials = ProjectSecret(api_secret)
             except InvalidValue as fault:
                 raise fault.at("api_secret") from None
-        outcome = Outcome.total(
-            [
-                self._transport(token, credentials).send(*each)
-                for token, each in itertools.groupby(messages, lambda message: token_of(message) or _NAMELESS)
-            ]
-        )
+        by_token: dict[str, list[Message]] = {}
+        for message in messages:
+            by_token.setdefault(token_of(message) or _NAMELESS, []).append(message)
+        # All of them before anything is sent: a token that cannot be one is a mistake.
+        ready = [(self._transport(token, credentials), each) for token, each in by_token.items()]
+        outcome = Outcome.total([transport.send(*each) for transport, each in ready])
         if not outcome.is_success:
             raise MixpanelException(outcome=outcome)
         return True
 
-    def close(self, *, timeout: float = _SECONDS) -> None:
+    def close(self, *, timeout: float | None = _SECONDS) -> None:
         """
         Deliver what is held, for *timeout* seconds, and close the connections. What is sent afterwards is refused.
 
         Raises:
             MixpanelException: If something was not delivered, here or before, and no call has told it yet.
         """
+        check_timeout(timeout)
         self._is_closed = True
         if self._network is None:
             return
-        end = time.monotonic() + timeout
+        end = _end_of(timeout)
         outcomes = [transport.close(max(end - time.monotonic(), 0.0)) for transport in list(self._transports.values())]
         self._network.close()
         _tell(Outcome.total([*outcomes, *self._untold()]))
@@ -316,7 +317,7 @@ class BufferedConsumer(_Adapter[BufferedTransport]):
         self._remembered: deque[tuple[int, Outcome]] = deque(maxlen=_MAX_REMEMBERED)
         self._dropped = 0
 
-    def flush(self, *, timeout: float = _SECONDS) -> None:
+    def flush(self, *, timeout: float | None = _SECONDS) -> None:
         """
         Deliver what is held now, for *timeout* seconds, and say what became of everything since the last flush.
 
@@ -324,9 +325,10 @@ class BufferedConsumer(_Adapter[BufferedTransport]):
             MixpanelException: If something was not delivered, or not in time, or there was no room for it. What is
                 only late is kept and tried again; what was refused is in the exception, and gone from here.
         """
+        check_timeout(timeout)
         if self._network is None:
             return
-        end = time.monotonic() + timeout
+        end = _end_of(timeout)
         outcomes: list[Outcome] = []
         late = 0
         troubles: dict[str, None] = {}
@@ -390,6 +392,10 @@ def _refused(outcome: Outcome) -> tuple[str | None, str | None]:
     endpoint = gone[0].endpoint
     text = b",".join(message.body for message in gone if message.endpoint is endpoint).decode()
     return next(name for name, each in ENDPOINTS.items() if each is endpoint), f"[{text}]"
+
+
+def _end_of(timeout: float | None) -> float:
+    return time.monotonic() + (_SECONDS if timeout is None else timeout)
 
 
 def _number(value: float, name: str, least: float) -> float:

@@ -11,6 +11,8 @@ from .core import Failed, Message, MixwireError, Outcome, Rejected, Unknown
 __all__ = ["MixpanelException"]
 
 _NOTHING: Final = Outcome()
+_MAX_TOLD: Final = 5
+"""How many reasons a sentence may name; `MixpanelException.reasons` has them all."""
 
 
 class MixpanelException(MixwireError):
@@ -56,7 +58,7 @@ class MixpanelException(MixwireError):
     def __str__(self) -> str:
         if self.args or not self._entries():
             return super().__str__()
-        return f"{len(self.records):,} of {len(self.outcome):,} not delivered; " + "; ".join(self.reasons)
+        return f"{len(self.records):,} of {len(self.outcome):,} not delivered; " + _some(self.reasons)
 
     def __repr__(self) -> str:
         if self.args or not self._entries():
@@ -65,6 +67,11 @@ class MixpanelException(MixwireError):
 
     def _entries(self) -> tuple[Rejected | Failed | Unknown, ...]:
         return (*self.outcome.rejected, *self.outcome.failed, *self.outcome.unknown)
+
+
+def _some(reasons: tuple[str, ...]) -> str:
+    more = len(reasons) - _MAX_TOLD
+    return "; ".join(reasons[:_MAX_TOLD]) + (f"; and {more:,} other reasons" if more > 0 else "")
 
 
 def _reason(entry: Rejected | Failed | Unknown) -> str:

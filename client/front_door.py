@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -55,7 +54,7 @@ from .notices import Notices
 from .serializers import DatetimeSerializer
 from .stamps import milliseconds_now, new_insert_id
 from .transports import NullTransport, SyncTransport, Transport
-from .transports.base import NOTHING, Stats
+from .transports.base import NOTHING, Stats, check_timeout
 from .transports.reports import Reporter
 
 if TYPE_CHECKING:
@@ -76,6 +75,15 @@ _NO_TOKEN: Final = "none"  # noqa: S105
 _ARGUMENTS: Final = {"$delete": "meta"}
 """Which argument is at fault if an operator is, where it is not the properties."""
 _NOT_SERIALIZED: Final = frozenset({"$time", "$distinct_id", "$group_key", "$group_id"})
+
+
+class _End:
+    """
+    Whether a front door was closed, for all that share its transport. Not a `threading.Event`, whose lock a signal
+    handler would wait for in the thread that has it, and a child process for ever.
+    """
+
+    has_come = False
 
 
 class Mixpanel:
@@ -149,7 +157,7 @@ class Mixpanel:
         self._now = now
         self._make_insert_id = make_insert_id
         self._by_secret: dict[str, Transport] | None = None
-        self._closed = threading.Event()
+        self._end = _End()
         if consumer is not None:
             _refuse_beside("consumer", transport=transport, server=server)
             if credentials is not None:
@@ -564,7 +572,7 @@ class Mixpanel:
         Deliver what is held, waiting *timeout* seconds at most, and return what became settled; what is still held is
         in `stats`. With a consumer, call its ``flush``.
         """
-        _check_timeout(timeout)
+        check_timeout(timeout)
         return Outcome.total([transport.flush(timeout) for transport in self._transports()])
 
     def close(self, timeout: float | None = None) -> Outcome:
@@ -572,8 +580,8 @@ class Mixpanel:
         Deliver what is held, and close the transport; give up after *timeout* seconds, or those that the transport was
         made with. A consumer is only flushed: it is the caller's, and may serve others.
         """
-        _check_timeout(timeout)
-        self._closed.set()
+        check_timeout(timeout)
+        self._end.has_come = True
         return Outcome.total([transport.close(timeout) for transport in self._transports()])
 
     def stats(self) -> Stats:
@@ -744,7 +752,7 @@ class Mixpanel:
         except InvalidValue as fault:
             raise fault.at("api_secret") from None
         found = opened.setdefault(api_secret, SyncTransport(evolve(self._project, credentials=credentials)))
-        if self._closed.is_set():
+        if self._end.has_come:
             found.close()
         return found
 
@@ -805,11 +813,6 @@ def _built(transport: Data, project: Project, server: str | None, *, enabled: bo
         # Which of two servers is meant decides where people's data goes.
         raise InvalidValue("server", "given once", "given twice: here and with the transport")
     return build(description, project) if enabled else NullTransport()
-
-
-def _check_timeout(timeout: float | None) -> None:
-    if timeout is not None and type(timeout) is not int and type(timeout) is not float:
-        raise InvalidValue("timeout", "a number of seconds, or None", describe(timeout))
 
 
 def _environment(given: Mapping[str, str] | None) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -133,10 +134,12 @@ def _send_of(consumer: object) -> tuple[Callable[..., Any], int, int]:  # Any: w
     send = getattr(consumer, "send", None)
     if not callable(send):
         raise InvalidValue("consumer", _ALLOWED, f"{describe(consumer)}, which has none")
-    if _is_asynchronous(send) or _is_asynchronous(type(send).__call__):
-        raise InvalidValue("consumer.send", "a plain function", "a coroutine function, which nobody would wait for")
+    for name, function in (("send", send), ("flush", getattr(consumer, "flush", None))):
+        if callable(function) and (_is_asynchronous(function) or _is_asynchronous(type(function).__call__)):
+            found = "a coroutine function, which nobody would wait for"
+            raise InvalidValue(f"consumer.{name}", "a plain function", found)
     try:
-        signature = inspect.signature(send)
+        signature = _signature(send)
     except (TypeError, ValueError):  # written in C, and silent about it
         return send, 3, 2
     takes = [count for count in (2, 3) if _binds(signature, count)]
@@ -147,13 +150,28 @@ def _send_of(consumer: object) -> tuple[Callable[..., Any], int, int]:  # Any: w
 
 def _takes_timeout(flush: Callable[..., object]) -> bool:
     try:
-        return "timeout" in inspect.signature(flush).parameters
+        timeout = _signature(flush).parameters.get("timeout")
     except (TypeError, ValueError):  # written in C, and silent about it
         return False
+    return timeout is not None and timeout.kind is not inspect.Parameter.POSITIONAL_ONLY
+
+
+def _signature(function: Callable[..., object]) -> inspect.Signature:
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
+
+        # Evaluated, a name that is there for type checkers only would raise.
+        return inspect.signature(function, annotation_format=Format.STRING)
+    else:  # noqa: RET505  # without it the rest is unreachable for a type checker of 3.14
+        return inspect.signature(function)
 
 
 def _is_asynchronous(function: object) -> bool:
-    if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+    if not (
+        inspect.iscoroutinefunction(function)
+        or inspect.isasyncgenfunction(function)
+        or inspect.isgeneratorfunction(function)
+    ):
         return False
     # Of some mocks `inspect` holds it to be true, because their flags are mocks too.
     return type(getattr(getattr(inspect.unwrap(function), "__code__", None), "co_flags", 0)) is int

@@ -18,9 +18,9 @@ An option wins over a variable, a variable over the file::
     type = "buffered"
     spool = "/var/spool/app"
 
-The variables are MIXWIRE_TOKEN, MIXWIRE_SERVER, MIXWIRE_EVENTS, MIXWIRE_LIMITS, MIXWIRE_ENABLED,
-MIXWIRE_SERVICE_ACCOUNT_USERNAME, _SECRET and _PROJECT_ID, and MIXWIRE_TRANSPORT; MIXWIRE_TRANSPORT_FLUSH_AFTER_SECONDS
-and its like are single keys of the transport, also of one in the file. Any other name that begins with MIXWIRE_ is
+The variables are MIXWIRE_TOKEN, MIXWIRE_SERVER, MIXWIRE_EVENTS, MIXWIRE_LIMITS, MIXWIRE_ENABLED (true or false, 1 or 0,
+yes or no, on or off), MIXWIRE_SERVICE_ACCOUNT_USERNAME, _SECRET and _PROJECT_ID, and MIXWIRE_TRANSPORT;
+MIXWIRE_TRANSPORT_FLUSH_AFTER_SECONDS and its like are single keys of the transport, also of one in the file. Any other name that begins with MIXWIRE_ is
 refused, as an unknown key of the file is: a misspelt MIXWIRE_SERVER would send the data to another part of the world,
 and nobody would be told. Only what Kubernetes sets for a service of that name, such as MIXWIRE_SERVICE_HOST, is passed
 over.
@@ -123,22 +123,41 @@ def read_settings(path: Path) -> Settings:
     Raises:
         InvalidValue: If it cannot be read, is no TOML, or holds what is not known here, with the path inside the file.
     """
+    # Each is raised out here, because the exception that told it may hold the file, and so its secrets.
+    text = ""
+    mistake: InvalidValue | None = None
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InvalidValue(str(path), "a file that can be read", f"unreadable ({error.strerror})") from None
+        mistake = InvalidValue(str(path), "a file that can be read", f"unreadable ({error.strerror})")
     except UnicodeDecodeError:
-        raise InvalidValue(str(path), "a file of UTF-8 text", "one in another encoding") from None
-    except tomllib.TOMLDecodeError as error:
-        # The sentence of the error repeats a piece of the file, which may be a secret: only its place is told.
-        place = str(error).rpartition("(")[2].rstrip(")")
-        raise InvalidValue(str(path), "TOML", f"broken {place}") from None
+        mistake = InvalidValue(str(path), "a file of UTF-8 text", "one in another encoding")
     except ValueError:
-        raise InvalidValue("path", "a path", "one with a NUL") from None
+        mistake = InvalidValue("path", "a path", "one with a NUL" if "\0" in str(path) else "one that no file can have")
+    if mistake is not None:
+        raise mistake
+    data, found = _read_toml(text)
+    if found:
+        raise InvalidValue(str(path), "TOML", found)
     try:
         return structure_settings(data)
     except InvalidValue as fault:
         raise InvalidValue(f"{path}: {fault.path}", fault.allowed, fault.found) from None
+
+
+def _read_toml(text: str) -> tuple[dict[str, Any], str]:  # Any: as tomllib declares it
+    """
+    What the text says, and what is wrong with it, in words that do not repeat it.
+    """
+    try:
+        return tomllib.loads(text), ""
+    except tomllib.TOMLDecodeError as error:
+        # The sentence of the error repeats a piece of the file, which may be a secret: only its place is told.
+        return {}, f"broken {str(error).rpartition('(')[2].rstrip(')')}"
+    except RecursionError:
+        return {}, "nested so deep"
+    except ValueError:  # an integer of thousands of digits
+        return {}, "one with a number that cannot be read"
 
 
 def structure_settings(data: Mapping[str, object]) -> Settings:
@@ -156,12 +175,15 @@ def settings_from_environment(environment: Mapping[str, str]) -> Settings:
     Settings from variables; an empty one is set to nothing, which is an error, not a default.
 
     Raises:
-        InvalidValue: If a name that begins with MIXWIRE_ is not known, or MIXWIRE_ENABLED is neither true nor false.
+        InvalidValue: If a name that begins with MIXWIRE_ is not known, or a value is not allowed; the path is the name
+            of the variable.
     """
     _check_names(environment)
-    given = {name: environment.get(f"MIXWIRE_{name.upper()}") for name in ("token", "server", "events", "limits")}
+    given = {name: _given(environment, "MIXWIRE_", name, _PROJECT) for name in ("token", "server", "events", "limits")}
     prefix = "MIXWIRE_SERVICE_ACCOUNT_"
-    account = {name: environment.get(prefix + name.upper()) for name in ("username", "secret", "project_id")}
+    account = {name: _given(environment, prefix, name, _ACCOUNT) for name in ("username", "secret", "project_id")}
+    if environment.get("MIXWIRE_TRANSPORT") == "":
+        raise InvalidValue("MIXWIRE_TRANSPORT", "a tag such as 'buffered', a URL-like string or JSON", "empty")
     return Settings(
         **given,
         enabled=_enabled(environment.get("MIXWIRE_ENABLED")),
@@ -180,12 +202,41 @@ def _check_names(environment: Mapping[str, str]) -> None:
             raise InvalidValue(path, known, unknown(name, _VARIABLES))
 
 
+_PROJECT: Final = Project("none")
+_ACCOUNT: Final = ServiceAccount(username="none", secret="none", project_id="0")  # noqa: S106
+"""What a single value is tried in, so that it is told by the name of its variable."""
+
+
+def _given(environment: Mapping[str, str], prefix: str, name: str, trial: Project | ServiceAccount) -> str | None:
+    variable = prefix + name.upper()
+    value = environment.get(variable)
+    if value is not None:
+        try:
+            evolve(trial, **{name: value})
+        except InvalidValue as fault:
+            raise fault.at(variable) from None
+    return value
+
+
 def _enabled(text: str | None) -> bool | None:
     if text is None:
         return None
-    if text.lower() not in ("true", "false"):
-        raise InvalidValue("MIXWIRE_ENABLED", "true or false", "another value" if text else "empty")
-    return text.lower() == "true"
+    enabled = _SWITCH.get(text.lower())
+    if enabled is None:
+        raise InvalidValue("MIXWIRE_ENABLED", "one of " + ", ".join(_SWITCH), "another value" if text else "empty")
+    return enabled
+
+
+_SWITCH: Final = {
+    "true": True,
+    "false": False,
+    "1": True,
+    "0": False,
+    "yes": True,
+    "no": False,
+    "on": True,
+    "off": False,
+}
 
 
 def project_of(
@@ -243,7 +294,8 @@ def _structure(data: object, kind: type[_Values]) -> _Values:
     given: dict[str, Any] = {}
     for name, value in table.items():
         if name not in known:
-            raise InvalidValue(name, "one of the known keys: " + ", ".join(known), unknown(name, known))
+            path = name if name.isidentifier() and len(name) <= 60 else f"[{short_name(name)}]"
+            raise InvalidValue(path, "one of the known keys: " + ", ".join(known), unknown(name, known))
         if name == "service_account":
             try:
                 given[name] = _structure(value, AccountSettings)

@@ -35,10 +35,10 @@ from attrs import evolve, field, frozen
 from .answers import Advice, Verdict, interpret
 from .batches import Batch
 from .errors import InvalidValue, describe
-from .http import Answer, Request, to_request
+from .http import Answer, Request, Response, to_request
 from .messages import Endpoint, route
 from .outcomes import Cause, Failed, Outcome, Unknown
-from .project import Project
+from .project import Project, ProjectSecret, ServiceAccount
 
 __all__ = ["Delivery", "Done", "Post", "RetryPolicy", "Step", "Wait", "backoff"]
 
@@ -155,6 +155,26 @@ def _rerouted(part: _Part, now: int) -> _Part:
     return evolve(part, batch=Batch(tuple(evolve(message, endpoint=Endpoint.IMPORT) for message in messages)))
 
 
+_LEAST_SECRET: Final = 12
+"""Characters; a shorter one is nobody's, and could be a word of the answer."""
+
+
+def _without_secrets(answer: Answer, project: Project, authorization: str | None) -> Answer:
+    """
+    The answer of a server, or of what stands before it, that may repeat what it was sent: its words go to logs.
+    """
+    if not isinstance(answer, Response):
+        return answer
+    secrets = [project.token, (authorization or "").rpartition(" ")[2]]
+    if isinstance(project.credentials, ServiceAccount | ProjectSecret):
+        secrets.append(project.credentials.secret)
+    body = answer.body
+    for secret in secrets:
+        if len(secret) >= _LEAST_SECRET:
+            body = body.replace(secret.encode(), b"***")
+    return answer if body == answer.body else evolve(answer, body=body)
+
+
 _DEFAULT_POLICY: Final = RetryPolicy()
 _MAX_BACKOFF_SECONDS: Final = 60.0
 _STOPPED_SECONDS: Final = 60.0
@@ -213,7 +233,7 @@ class Delivery:
         assert isinstance(self.step, Post), "answered() belongs to a Post"
         first, *others = self._parts
         behind = tuple(others)
-        verdict = interpret(first.batch, answer)
+        verdict = interpret(first.batch, _without_secrets(answer, self.project, self.step.request.authorization))
         part = first.after(verdict)
         match verdict.advice:
             case Advice.NOTHING:

@@ -39,23 +39,31 @@ Where events go: ``track`` sends live ones to /track and those older than five d
 
 _URL: Final = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::([0-9]{1,5}))?/?")
 _LOOPBACK: Final = re.compile(r"localhost|127(?:\.(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}|\[::1\]")
+_NAMED: Final = re.compile(
+    r"(?:https?://)?(?:(?:api|data)(?:-(?P<in>eu|in))?|(?P<at>eu|in))\.mixpanel\.com(?::443)?(?:/.*)?", re.IGNORECASE
+)
+"""The host of a residency, written as other libraries take it."""
+
 _HOST_LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 
 
 def server_url(server: str) -> str:
     """
-    The base URL of a server given as ``us``, ``eu``, ``in``, ``https://host[:port]``, or ``http://`` on loopback.
+    The base URL of a server given as ``us``, ``eu``, ``in``, in any case, ``https://host[:port]``, or ``http://`` on
+    loopback.
 
     Raises:
         InvalidValue: For anything else; the sentence does not repeat what was given, which may hold a password.
     """
     if type(server) is not str:
         raise InvalidValue("server", _SERVER_FORMS, describe(server))
-    if server in SERVERS:
-        return SERVERS[server]
+    if server.lower() in SERVERS:
+        return SERVERS[server.lower()]
     match = _URL.fullmatch(server)
     if match is None:
-        raise InvalidValue("server", _SERVER_FORMS, "another form")
+        named = _NAMED.fullmatch(server)
+        hint = _perhaps((named["in"] or named["at"] or "us").lower()) if named else ""
+        raise InvalidValue("server", _SERVER_FORMS, f"another form{hint}")
     scheme, host, port = match[1], match[2].lower(), match[3]
     if port is not None and not 0 < int(port) < 65536:
         raise InvalidValue("server", "a URL with a port from 1 to 65535", "one outside")
@@ -69,6 +77,9 @@ def server_url(server: str) -> str:
 _SERVER_FORMS: Final = "'us', 'eu', 'in', https://host[:port], or http://host[:port] on loopback"
 
 
+_PRINTABLE: Final = "printable ASCII without spaces"
+
+
 def _printable(value: str, path: str) -> str:
     """
     Text that can stand in a header and in JSON as it is; the sentence must not repeat it.
@@ -76,9 +87,9 @@ def _printable(value: str, path: str) -> str:
     if type(value) is not str:
         raise InvalidValue(path, "a str", describe(value))
     if not value or value.isspace():
-        raise InvalidValue(path, "given", "empty")
+        raise InvalidValue(path, _PRINTABLE, "empty")
     if not value.isascii() or not value.isprintable() or " " in value:
-        raise InvalidValue(path, "printable ASCII without spaces", "with other characters")
+        raise InvalidValue(path, _PRINTABLE, "with other characters")
     return value
 
 
@@ -146,7 +157,11 @@ def _credentials(value: Credentials | None) -> Credentials | None:
 
 def _check_choice(value: str, path: str, choices: tuple[str, ...]) -> None:
     if type(value) is not str or value not in choices:
-        raise InvalidValue(path, "one of " + ", ".join(map(repr, choices)), "another value")
+        # Who writes one in another way begins as it does.
+        begin = value[:3].lower() if type(value) is str else ""
+        nearest = next((choice for choice in choices if len(begin) > 1 and choice.startswith(begin)), None)
+        hint = "" if nearest is None else _perhaps(nearest)
+        raise InvalidValue(path, "one of " + ", ".join(map(repr, choices)), f"another value{hint}")
 
 
 def _check_events(project: Project, attribute: Attribute[EventRoute], value: EventRoute) -> None:
@@ -155,6 +170,10 @@ def _check_events(project: Project, attribute: Attribute[EventRoute], value: Eve
 
 def _check_limits(project: Project, attribute: Attribute[Policy], value: Policy) -> None:
     _check_choice(value, "limits", get_args(Policy))
+
+
+def _perhaps(choice: str) -> str:
+    return f" (perhaps {choice!r})"
 
 
 def _use_request_ip(value: bool) -> bool:

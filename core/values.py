@@ -348,12 +348,13 @@ class _Walk:
 
     def value_of_enum(self, value: Enum, depth: int) -> object:
         # The value of a member may be another member, or itself.
-        content, steps = value, depth
+        content: object = value
+        steps = depth
         while issubclass(type(content), Enum):
             steps += 1
             if steps > NESTING.maximum:
                 raise LimitExceeded("", NESTING, steps)
-            content = content.value
+            content = _read(content, "value")
         return content
 
     def enter(self, owner: object, depth: int) -> None:
@@ -371,8 +372,12 @@ class _Walk:
 
 
 def _read_fields(value: object, names: list[str]) -> dict[object, object]:
+    return {name: _read(value, name) for name in names}
+
+
+def _read(value: object, name: str) -> object:
     try:
-        return {name: getattr(value, name) for name in names}
+        return getattr(value, name)
     except Exception:  # noqa: BLE001, S110  # a field may be code of the caller's
         pass
     raise InvalidValue("", "a value with fields that can be read", f"a {describe(value)} with others")

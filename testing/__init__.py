@@ -60,6 +60,13 @@ _HOMES: Final = {
 def __getattr__(name: str) -> object:
     # Names are handed on when they are asked for: who wants a transport in memory loads no server.
     for home, names in _HOMES.items():
-        if name in names:
+        if name not in names:
+            continue
+        try:
             return getattr(import_module(f".{home}", __name__), name)
+        except ModuleNotFoundError as missing:
+            if missing.name is None or missing.name.split(".")[0] not in ("starlette", "uvicorn"):
+                raise
+            sentence = f"{__name__}.{name} needs {missing.name}: pip install 'mixwire[emulator]'"
+            raise ModuleNotFoundError(sentence, name=missing.name) from missing
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

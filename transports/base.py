@@ -7,6 +7,7 @@ any moment, is the law that every transport obeys and `Transport.stats` shows.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
@@ -20,7 +21,7 @@ from attrs import frozen
 from ..core import Answer, InvalidValue, Message, Outcome, Project, Request
 from ..core.errors import describe
 
-__all__ = ["NOTHING", "Ledger", "Post", "Stats", "Transport", "checked"]
+__all__ = ["NOTHING", "Ledger", "Post", "Stats", "Transport", "check_timeout", "checked"]
 
 NOTHING: Final = Outcome()
 """What transports return that settled nothing. Making one takes longer than handing over a message."""
@@ -146,6 +147,22 @@ def checked(messages: tuple[Message, ...]) -> tuple[Message, ...]:
             found = describe(cast("object", message))
             raise InvalidValue(f"messages[{index}]", "a Message, as encode(operation, project) gives it", found)
     return messages
+
+
+def check_timeout(timeout: float | None, allowed: str = "a number of seconds, or None") -> None:
+    """
+    Refuse what is no time to wait.
+
+    Raises:
+        InvalidValue: If it is no number, or none that a clock could reach; infinity is fine.
+    """
+    found = cast("object", timeout)
+    if type(found) is int:
+        # A float has no room for it.
+        if found.bit_length() > 64:
+            raise InvalidValue("timeout", allowed, f"an int of {found.bit_length():,} bits")
+    elif found is not None and (type(found) is not float or math.isnan(found)):
+        raise InvalidValue("timeout", allowed, describe(found))
 
 
 class Transport(ABC):

@@ -8,6 +8,7 @@ import atexit
 import math
 import os
 import random
+import sys
 import threading
 import time
 import warnings
@@ -192,14 +193,15 @@ class BufferedTransport(Transport):
         checked(messages)
         if self._pid != _getpid():
             self._begin_in_child()
+        # Before anything raises for them, which would break that request.
+        if is_delivering():
+            self._drop(len(messages), "messages that were sent while making a request are dropped")
+            return NOTHING
         if self._is_closed:
             outcome = Outcome(failed=tuple(Failed(message, Cause.CLOSED) for message in messages))
             self._ledger.accept(len(messages))
             self._ledger.settle(outcome)
             return outcome
-        if is_delivering():
-            self._drop(len(messages), "messages that were sent while making a request are dropped")
-            return NOTHING
         lanes, courier, intake = self._lanes, self._courier, self._intake
         count = intake.put(messages, lanes.count, lanes.cost_bytes)
         if count != len(messages):
@@ -214,6 +216,10 @@ class BufferedTransport(Transport):
             self._deliver_if_due()
         else:
             if not courier.is_driven:
+                if _process.is_over:
+                    # Nobody would come by any more.
+                    self.flush(self._exit_seconds)
+                    return NOTHING
                 self._start_worker()
             if courier.is_idle or intake.has_left or intake.fills(self._limits):
                 courier.wake()
@@ -291,13 +297,15 @@ class BufferedTransport(Transport):
             return
         if self._pid == os.getpid():
             # Without a network of its own and with nothing left to deliver, nobody need know.
-            if self._network is not None or self.stats().held:
-                warnings.warn(f"{type(self).__name__} was not closed", ResourceWarning, source=self, stacklevel=2)
+            is_told = self._network is not None or self.stats().held > 0
             self._is_closed = True
             # Nobody waits: the worker delivers what it can and ends.
             last = Flush(is_last=True)
             self._courier.leave(last)
             self._courier.leave(Stop(after=last))
+            if is_told:
+                # Last, because where warnings are errors it raises.
+                warnings.warn(f"{type(self).__name__} was not closed", ResourceWarning, source=self, stacklevel=2)
 
     def _begin(self) -> None:
         """
@@ -394,6 +402,7 @@ class BufferedTransport(Transport):
         if now < self._start_again_at:
             return
         self._start_again_at = now + _START_AGAIN_SECONDS
+        _end_with_the_child()
         courier = self._courier
         try:
             courier.is_driven = True
@@ -484,6 +493,9 @@ class BufferedTransport(Transport):
         # What it settles is told in the background.
         flush.end()
         self._courier.leave(flush)
+
+    def _flush_at_exit(self, begun: float) -> None:
+        self._report_rest(self.flush(max(begun + self._exit_seconds - time.monotonic(), 0.0)))
 
     def _close_at_exit(self, begun: float) -> None:
         self.close(max(begun + self._exit_seconds - time.monotonic(), 0.0))
@@ -614,6 +626,29 @@ def _close_all() -> None:
         transport._hurry()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     for transport in tuple(_OPEN):
         transport._close_at_exit(begun)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    _process.is_over = True
+
+
+def _end_with_the_child() -> None:
+    """
+    Have a child of multiprocessing deliver what it holds when it ends, which it does without `atexit`.
+    """
+    util = sys.modules.get("multiprocessing.util")
+    pid = os.getpid()
+    if util is None or _process.ends_with_child == pid:
+        return
+    from multiprocessing import parent_process
+
+    _process.ends_with_child = pid
+    if parent_process() is not None:
+        util.Finalize(None, _flush_all, exitpriority=0)
+
+
+def _flush_all() -> None:
+    # Not closed: threads of the child may go on sending until it has ended.
+    begun = time.monotonic()
+    for transport in tuple(_OPEN):
+        transport._flush_at_exit(begun)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _begin_all_in_child() -> None:
@@ -622,7 +657,9 @@ def _begin_all_in_child() -> None:
 
 
 class _Process:
-    is_ending = False
+    # Handlers of `atexit` may be the first to load this module, and what is registered there is never called.
+    is_ending = is_over = not threading.main_thread().is_alive()
+    ends_with_child = 0
 
 
 _process: Final = _Process()

@@ -146,6 +146,10 @@ def _is_path(_: object, attribute: _Attribute, value: object) -> None:
         raise InvalidValue(attribute.name, "a path, a str", describe(value))
     if not value or "\0" in value:
         raise InvalidValue(attribute.name, "a path", "one with a NUL" if value else "empty")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        raise InvalidValue(attribute.name, "a path", "one that no file can have") from None
 
 
 def _or_none(check: _Check) -> _Check:

@@ -85,12 +85,13 @@ class Disk:
             if error.errno not in _MISTAKES:
                 raise
             # To open a link as a directory, but not through the link, is told as "not a directory".
-            found = "a symbolic link" if os.path.islink(self._path) else _MISTAKES[error.errno]  # noqa: PTH114
-            raise InvalidValue("directory", _ALLOWED, found) from None
-        fault = _fault(os.fstat(opened))
+            mistake = "a symbolic link" if os.path.islink(self._path) else _MISTAKES[error.errno]  # noqa: PTH114
+            raise InvalidValue("directory", _ALLOWED, mistake) from None
+        found = os.fstat(opened)
+        fault = _fault(found)
         if fault is not None:
             os.close(opened)
-            raise InvalidValue("directory", _ALLOWED, fault)
+            raise InvalidValue("directory", _ALLOWED + self._remedy(found), fault)
         self._directory = opened
 
     def close(self) -> None:
@@ -258,6 +259,11 @@ class Disk:
             self.open()
         assert self._directory is not None
         return self._directory
+
+    def _remedy(self, found: os.stat_result) -> str:
+        if found.st_uid != os.geteuid():
+            return ""
+        return " (chmod 700 it" + (", or name a directory inside it, which will be made)" if self._makes else ")")
 
     def _make(self, path: str) -> None:
         try:

@@ -90,11 +90,13 @@ def read_json(text: str) -> object:
     try:
         return json.loads(text, object_pairs_hook=_with_single_keys, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        raise InvalidValue("", "JSON", f"broken at character {error.pos + 1:,}") from None
+        fault = InvalidValue("", "JSON", f"broken at character {error.pos + 1:,}")
     except InvalidValue:
         raise
     except ValueError:  # an integer of thousands of digits
-        raise InvalidValue("", "JSON with numbers that can be read", "with another") from None
+        fault = InvalidValue("", "JSON with numbers that can be read", "with another")
+    # Raised out here, because the exception of the decoder holds the text.
+    raise fault
 
 
 def _with_single_keys(pairs: list[tuple[str, object]]) -> _Values:
@@ -111,12 +113,14 @@ def _no_constant(name: str) -> object:
 
 
 def _decoded(text: str) -> Text:
+    if _BROKEN_PERCENT.search(text):
+        raise InvalidValue("", "percent-encoded ('%25' for a percent sign)", "with a single percent sign")
     try:
-        if _BROKEN_PERCENT.search(text):
-            raise InvalidValue("", "percent-encoded ('%25' for a percent sign)", "with a single percent sign")
         return Text(unquote(text, errors="strict"))
     except UnicodeDecodeError:
-        raise InvalidValue("", "percent-encoded UTF-8", "in another encoding") from None
+        pass
+    # Raised out here, because the exception of the codec holds the text.
+    raise InvalidValue("", "percent-encoded UTF-8", "in another encoding")
 
 
 def _read_query(query: str) -> _Values:

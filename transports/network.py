@@ -101,6 +101,9 @@ class Network:
             self._forget_connections()
         limit = max(min(seconds, self._request_timeout_seconds), _SHORTEST_SECONDS)
         deadline = monotonic() + limit
+        me = threading.get_ident()
+        # A signal handler, a finaliser or a handler of a log may make a request in the midst of another.
+        outer = _deadlines.get(me)
         body = request.body
         headers = {
             "Accept-Encoding": SKIP_HEADER,
@@ -123,9 +126,18 @@ class Network:
         try:
             return self._post(pool, request.url[path_at:], headers, pieces, deadline)
         except _WEATHER as error:
-            return _no_response(error, pieces)
+            return _no_response(error, pieces, pool.host)
+        except RecursionError:
+            # A handler of a log that sends each record without end: to try again would make it worse.
+            raise
+        except Exception as error:  # noqa: BLE001  # such a handler may raise, and a module be gone at the end
+            reason = f"the request broke off ({type(error).__name__})"
+            return NoResponse(reason=reason, maybe_received=pieces.are_all_handed_over)
         finally:
-            _deadlines.pop(threading.get_ident(), None)
+            if outer is None:
+                _deadlines.pop(me, None)
+            else:
+                _deadlines[me] = outer
             if not request.repeatable:
                 pool.close()
 
@@ -135,29 +147,24 @@ class Network:
         """
         if self._pid != os.getpid():
             self._forget_connections()
-        with self._lock:
-            pools, self._pools = self._pools, {}
+        pools, self._pools = self._pools, {}
         for pool in pools.values():
             pool.close()
 
     def _forget_connections(self) -> None:
         """
-        Begin without connections: at first, and in a child process, where they and the lock are the parent's.
+        Begin without connections: at first, and in a child process, where they are the parent's.
         """
         self._pid = os.getpid()
-        self._lock = threading.Lock()
         pools, self._pools = self._pools, {}
         for pool in pools.values():
-            if isinstance(pool.pool, _Kept):
-                pool.pool.unlock()
             # Closes the descriptors of this process; the parent's stay as they are, and nothing is sent.
             pool.close()
 
     def _pool(self, origin: str) -> urllib3.HTTPConnectionPool:
-        with self._lock:
-            if origin not in self._pools:
-                self._pools[origin] = self._new_pool(origin)
-            return self._pools[origin]
+        # Without a lock, for which a signal handler or finaliser would wait in the very thread that has it. Whoever is
+        # first has made the one for all; none has a connection yet.
+        return self._pools.get(origin) or self._pools.setdefault(origin, self._new_pool(origin))
 
     def _new_pool(self, origin: str) -> urllib3.HTTPConnectionPool:
         url = parse_url(origin)
@@ -228,7 +235,7 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
         return context
     try:
         context.load_verify_locations(ca_file)
-    except OSError:  # the base of SSLError too
+    except (OSError, ValueError):  # of SSLError too; the name of no file
         raise InvalidValue("ca_file", "a readable file of certificates in PEM form", "something else") from None
     return context
 
@@ -300,6 +307,12 @@ class _Answer(http.client.HTTPResponse):
         super().__init__(sock, *arguments, **options)
         self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock))
 
+    def begin(self) -> None:
+        super().begin()
+        # What is wrong with the headers urllib3 would log, and with it what the server wrote, which may be what it got.
+        self.msg.defects.clear()
+        self.msg.set_payload("")
+
 
 class _Connection(HTTPConnection):
     response_class = _Answer
@@ -327,39 +340,46 @@ class _TlsConnection(_Connection, HTTPSConnection):
     pass
 
 
-class _Kept(queue.LifoQueue[Any]):  # Any: urllib3 keeps None for a connection that is not made yet
+class _Kept:
     """
-    Connections kept for reuse. One too many is closed without a word, where urllib3 would log a warning each time.
+    Connections kept for reuse, the last one first. One too many is closed without a word, where urllib3 would log a
+    warning each time. Without a lock, unlike `queue.LifoQueue`: one who takes or puts may be interrupted by a signal
+    handler or a finaliser that does the same in the same thread, and be forked by another.
     """
 
-    def unlock(self) -> None:
-        """
-        Begin with new locks: in a child process nobody may be left who would release the old ones.
-        """
-        kept = self.queue
-        super().__init__(self.maxsize)
-        self.queue = kept
+    def __init__(self, maxsize: int = 0) -> None:
+        self._maxsize = maxsize
+        # To put one on a list and to take one off cannot be interrupted. urllib3 fills it with None, which is none.
+        self._connections: list[Any] = []  # Any: urllib3 keeps None for a connection that is not made yet
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        try:
+            return self._connections.pop()
+        except IndexError:
+            raise queue.Empty from None
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        try:
-            super().put(item, block=False)
-        except queue.Full:
-            if item is not None:
-                item.close()
+        if len(self._connections) < self._maxsize:
+            self._connections.append(item)
+        elif item is not None:
+            item.close()
+
+    def qsize(self) -> int:
+        return len(self._connections)
 
 
 class _Pool(urllib3.HTTPConnectionPool):
-    QueueCls = _Kept
+    QueueCls = _Kept  # type: ignore[assignment]  # all that urllib3 asks of a queue
     ConnectionCls = _Connection  # pyright: ignore[reportAssignmentType]  # the protocol misses urllib3's own class
 
 
 class _TlsPool(urllib3.HTTPSConnectionPool):
-    QueueCls = _Kept
+    QueueCls = _Kept  # type: ignore[assignment]  # all that urllib3 asks of a queue
     ConnectionCls = _TlsConnection  # pyright: ignore[reportAssignmentType]
 
 
 _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (urllib3.exceptions.NameResolutionError, "the host name was not found"),
+    (urllib3.exceptions.NameResolutionError, "the host name {host!r} was not found"),
     (urllib3.exceptions.NewConnectionError, "the server could not be connected to"),
     (urllib3.exceptions.ConnectTimeoutError, "the connection timed out"),
     (urllib3.exceptions.SSLError, "TLS failed"),
@@ -371,7 +391,7 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
 """What an exception means, first match; its own text may hold addresses and is not repeated."""
 
 
-def _no_response(error: Exception, pieces: _Pieces) -> NoResponse:
+def _no_response(error: Exception, pieces: _Pieces, host: str) -> NoResponse:
     # urllib3 wraps what the socket or TLS raised. The context of an exception would tell too, but also of errors that
     # the caller happens to be handling.
     inner = next((each for each in error.args if isinstance(each, Exception)), error)
@@ -380,7 +400,8 @@ def _no_response(error: Exception, pieces: _Pieces) -> NoResponse:
         return NoResponse(reason=f"TLS failed: {distrust}", maybe_received=False, blocked=True)
     told = inner if isinstance(inner, TimeoutError) else error
     reason = next((words for kind, words in _REASONS if isinstance(told, kind)), "the request failed")
-    return NoResponse(reason=reason, maybe_received=pieces.are_all_handed_over)
+    # Of the URL only the host, which holds no user and no query.
+    return NoResponse(reason=reason.format(host=host), maybe_received=pieces.are_all_handed_over)
 
 
 def _distrust(error: Exception) -> str | None:

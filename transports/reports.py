@@ -6,8 +6,10 @@ disk. No line holds what was sent, nor to whom.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Final
 
@@ -27,9 +29,17 @@ class Reporter:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._logger = logging.getLogger("mixwire")
-        self._lock = threading.RLock()
+        self.unlock()
+        _REPORTERS.add(self)
         self._told: dict[str, float] = {}
         self._untold: dict[str, int] = {}
+
+    def unlock(self) -> None:
+        """
+        Have a new lock; for a child process, in which nobody gives back what was locked at the fork.
+        """
+        # Reentrant: a handler of a log or of a signal may tell something while its thread does.
+        self._lock = threading.RLock()
 
     def tell(self, cause: str, detail: str = "") -> None:
         """
@@ -44,8 +54,22 @@ class Reporter:
             self._told[cause] = now
             more = self._untold.pop(cause, 0)
         since = f" ({more:,} times more since it was last told)" if more else ""
+        # The cause is the template, because what collects errors groups by it.
+        template = cause.replace("%", "%%") + "%s%s"
         # A handler of the application must not stop the delivery.
         try:
-            self._logger.warning("%s%s%s", cause, f": {detail}" if detail else "", since)
+            self._logger.warning(template, f": {detail}" if detail else "", since)
         except Exception:  # noqa: BLE001
             return
+
+
+_REPORTERS: Final[weakref.WeakSet[Reporter]] = weakref.WeakSet()
+
+
+def _unlock_all() -> None:
+    for reporter in tuple(_REPORTERS):
+        reporter.unlock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_all)

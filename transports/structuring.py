@@ -92,7 +92,10 @@ def _from_form(text: str) -> dict[str, object]:
             # The path of buffered://eu/ says nothing.
             if part == "path" and value == "/" and form.host:
                 continue
-            raise InvalidValue("", f"without a {part} for {form.tag!r}, whose keys follow a question mark", "with one")
+            takes_path = any(attribute.metadata.get("url") == "path" for attribute in _attributes(kind).values())
+            beside = "path begins with a third slash" if takes_path else "keys follow a question mark"
+            shown = f" ({form.tag}:///var/spool/app)" if takes_path else ""
+            raise InvalidValue("", f"without a {part} for {form.tag!r}, whose {beside}{shown}", "with one")
         (name,) = names
         if name in table:
             raise InvalidValue(name, f"given once: as the {part} or as a key", "twice")
@@ -290,6 +293,8 @@ def _found(value: object) -> str:
         return "missing"
     if isinstance(value, Text):
         return "another text" if value else "empty"
+    if isinstance(value, type):
+        return "a class, of which one must be made"
     return "a table" if isinstance(value, Mapping) else describe(value)
 
 

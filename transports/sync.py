@@ -22,6 +22,7 @@ from ..core import (
     Outcome,
     Project,
     RetryPolicy,
+    Unknown,
     pack,
     route,
 )
@@ -123,7 +124,14 @@ class SyncTransport(Transport):
 
     def send(self, *messages: Message) -> Outcome:
         self._ledger.accept(len(checked(messages)))
-        outcome = self._closed(messages) if self._is_closed else self._deliver(messages)
+        try:
+            outcome = self._closed(messages) if self._is_closed else self._deliver(messages)
+        except BaseException:
+            # Interrupted: nothing is held here, so it is unknown.
+            detail = "the call was interrupted"
+            unknown = tuple(Unknown(message, Cause.ANSWER_LOST, detail) for message in messages)
+            self._ledger.settle(Outcome(unknown=unknown))
+            raise
         self._ledger.settle(outcome)
         if outcome.rejected and self._dead_letters is not None:
             self._dead_letters.keep(outcome.rejected)

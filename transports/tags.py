@@ -32,6 +32,8 @@ _OWN: Final[dict[str, type[Description]]] = {
     "tee": Tee,
     "fallback": Fallback,
 }
+_NEAR: Final = {"spool": "file"}
+"""What is near in meaning and not in letters."""
 
 
 def kind_of(tag: str) -> type[Description]:
@@ -48,7 +50,8 @@ def kind_of(tag: str) -> type[Description]:
     found = {point.value: point for point in points if point.name == tag}
     if not found:
         known = sorted({*_OWN, *points.names})
-        raise InvalidValue("type", "one of the known tags: " + ", ".join(map(repr, known)), unknown(tag, known))
+        nearest = unknown(_NEAR.get(tag, tag), known)
+        raise InvalidValue("type", "one of the known tags: " + ", ".join(map(repr, known)), nearest)
     if len(found) > 1:
         raise InvalidValue("type", "a tag of one package", "one that several have: " + ", ".join(sorted(found)))
     (point,) = found.values()

@@ -130,8 +130,9 @@ def test_the_project_is_made_of_the_options() -> None:
         stats = running.ask("/_emulator/stats")
         assert (stats["id_system"], stats["most"]["events"], stats["forgotten"]["events"]) == ("simplified", 2, 1)
         assert stats["events"] == {"stored": 2, "refused": 0, "dropped": 1, "ignored": 0}
-        with pytest.raises(urllib.error.HTTPError, match="413"):
+        with pytest.raises(urllib.error.HTTPError, match="413") as refusal:
             running.ask("/track", EVENT + b" " * 1_000)
+        refusal.value.close()
         assert "T1" not in "".join(running.end(signal.SIGINT)) + "".join(running.lines)
 
 

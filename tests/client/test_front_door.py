@@ -857,8 +857,9 @@ def test_what_the_serializer_itself_refuses_raises_as_it_says(memory: MemoryTran
         def default(self, o: object) -> object:
             raise ValueError("no room for this")
 
-    with pytest.raises(ValueError, match=r"^no room for this$"):
+    with pytest.raises(ValueError, match="no room for this") as caught:
         door(memory, serializer=Strict).track("user-1", "Opened", {"a": Money(5)})
+    assert str(caught.value) == "no room for this"
     assert memory.messages == ()
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import operator
+import sys
 import types
 from collections.abc import Callable
 from typing import Any, Final
@@ -492,3 +493,11 @@ def test_what_is_no_consumer_is_refused_at_once(consumer: object, sentence: str)
 def test_what_nobody_would_wait_for_is_refused_in_whatever_form_it_comes(kind: type[Any]) -> None:
     with pytest.raises(InvalidValue, match=r"^consumer\.send must be a plain function"):
         Mixpanel("token", kind()).track("user-1", "Opened")
+
+
+if sys.version_info >= (3, 14):  # before that, annotations are evaluated where they stand
+
+    def test_names_in_annotations_that_only_type_checkers_know_do_no_harm() -> None:
+        space: dict[str, Any] = {}
+        exec("class Mine:\n    def send(self, endpoint: Unknown, json_message: str): ...\n", space)
+        assert ConsumerTransport(space["Mine"]()).send(*messages()).is_success

@@ -55,8 +55,10 @@ class Signal:
     def came(self) -> bool:
         return self.passed >= self.number
 
-    def _moment(self, frame: FrameType, happened: str, _: Any) -> None:
-        if happened in {"call", "c_return"} and frame.f_code.co_filename.startswith(ROOM):
+    def _moment(self, frame: FrameType, happened: str, of: Any) -> None:
+        # At the end of __enter__ no signal comes, though newer Pythons report it.
+        is_a_moment = happened == "call" or (happened == "c_return" and of.__name__ != "__enter__")
+        if is_a_moment and frame.f_code.co_filename.startswith(ROOM):
             self.passed += 1
             if self.passed in self.handlers:
                 self.handlers[self.passed]()
