@@ -50,6 +50,7 @@ from .core.values import freeze
 from .credentials import ServiceAccountCredentials, credentials_of
 from .exceptions import MixpanelException
 from .hand_over import ConsumerTransport
+from .kinds import held, plain
 from .notices import Notices
 from .serializers import DatetimeSerializer
 from .stamps import milliseconds_now, new_insert_id
@@ -63,17 +64,34 @@ if TYPE_CHECKING:
 
 __all__ = ["Mixpanel"]
 
-_Given: TypeAlias = Mapping[str, object]
 _Keys: TypeAlias = tuple[str | None, str | None]
 """The API key and the API secret of one call."""
 _Made = TypeVar("_Made")
 
-_NO_PROPERTIES: Final[_Given] = {}
+_NO_PROPERTIES: Final[Mapping[str, object]] = {}
 _STAMPS: Final = {"time": "an int, float or datetime", "insert_id": "a str"}
 _NO_TOKEN: Final = "none"  # noqa: S105
 """Stands for the token where nothing is sent, and so none is needed."""
 _ARGUMENTS: Final = {"$delete": "meta"}
 """Which argument is at fault if an operator is, where it is not the properties."""
+_ALLOWED_HERE: Final = {
+    "given as options=UpdateOptions(ip=...)": "given as meta={'$ip': ...}",
+    "given as options=UpdateOptions(ignore_time=...)": "given as meta={'$ignore_time': ...}",
+    "given as options=UpdateOptions(ignore_alias=...)": "given as meta={'$ignore_alias': ...}",
+    "given as options=UpdateOptions(latitude=..., longitude=...)": "given in meta, with '$latitude' and '$longitude'",
+    "given as time of the operation": "given as meta={'$time': ...}",
+    "given as distinct_id of the operation": "given as the argument distinct_id",
+    "given as Track(time=...)": "given as 'time'",
+    "given as Track(distinct_id=...)": "given as the argument distinct_id",
+}
+"""What the core says of a property in a wrong place, in the words of the methods here."""
+_ALLOWED_OF_ALL: Final = {
+    **_ALLOWED_HERE,
+    "given as Track(time=...)": "left out: it differs from event to event",
+    "given as Track(distinct_id=...)": "left out: it differs from event to event",
+    "given as Track(insert_id=...)": "left out: it differs from event to event",
+}
+_TEXT: Final = frozenset({str})
 _NOT_SERIALIZED: Final = frozenset({"$time", "$distinct_id", "$group_key", "$group_id"})
 
 
@@ -97,7 +115,7 @@ class Mixpanel:
     As a context manager, leaving it delivers what is held and closes it.
 
     Args:
-        token: The token of the project.
+        token: The token of the project; may be None or empty where *enabled* is False.
         consumer: Takes the messages instead of a transport: any object with
             ``send(endpoint, json_message, api_key=None)``, also one that takes the first two only.
         serializer: Turns values that this library does not know into what JSON can say: a subclass of
@@ -119,7 +137,7 @@ class Mixpanel:
 
     def __init__(
         self,
-        token: str,
+        token: str | None,
         consumer: object | None = None,
         serializer: type[json.JSONEncoder] | None = DatetimeSerializer,
         local_flags_config: None = None,
@@ -145,7 +163,7 @@ class Mixpanel:
         self._serializer = _serializer(serializer)
         self._reporter = Reporter()
         self._project = Project(
-            token,
+            cast("str", held(token) if token or enabled else _NO_TOKEN),
             server="us" if server is None else server,
             credentials=credentials_of(credentials),
             events=events,
@@ -252,7 +270,7 @@ class Mixpanel:
             make_insert_id=make_insert_id,
         )
 
-    def with_properties(self, properties: _Given) -> Self:
+    def with_properties(self, properties: Mapping[str, object]) -> Self:
         """
         A front door that gives all its events these properties, under those that an event has itself. This one is
         unchanged. Both share the transport, so closing one closes both.
@@ -260,7 +278,8 @@ class Mixpanel:
         Raises:
             InvalidValue: If a property cannot be sent, or is one that differs from event to event.
         """
-        added = freeze(cast("_Given", self._plain(_mapping(properties, "properties"), "properties")), EVENT)
+        given = cast("Mapping[str, object]", self._plain(_mapping(properties, "properties"), "properties"))
+        added = _in_words(lambda: freeze(given, EVENT), {}, _ALLOWED_OF_ALL)
         other = copy.copy(self)
         other._properties = {**self._properties, **added.thaw()}  # noqa: SLF001  # another one of this class
         return other
@@ -285,7 +304,11 @@ class Mixpanel:
     # --- events and identity ----------------------------------------------------------------------------------------
 
     def track(
-        self, distinct_id: UserId, event_name: str, properties: _Given | None = None, meta: _Given | None = None
+        self,
+        distinct_id: UserId,
+        event_name: str,
+        properties: Mapping[str, object] | None = None,
+        meta: Mapping[str, object] | None = None,
     ) -> None:
         """
         Say that *distinct_id* did *event_name*, now. An event older than five days goes to /import by itself.
@@ -312,8 +335,8 @@ class Mixpanel:
         distinct_id: UserId,
         event_name: str,
         timestamp: Instant,
-        properties: _Given | None = None,
-        meta: _Given | None = None,
+        properties: Mapping[str, object] | None = None,
+        meta: Mapping[str, object] | None = None,
         api_secret: str | None = None,
     ) -> None:
         """
@@ -335,7 +358,7 @@ class Mixpanel:
         message = self._event(self._past, distinct_id, event_name, timestamp, properties, meta)
         self._hand_over(message, (api_key, api_secret))
 
-    def alias(self, alias_id: UserId, original: UserId, meta: _Given | None = None) -> None:
+    def alias(self, alias_id: UserId, original: UserId, meta: Mapping[str, object] | None = None) -> None:
         """
         From now on *alias_id* means the user *original*. Goes where everything goes; nothing later overtakes it.
 
@@ -344,9 +367,9 @@ class Mixpanel:
             MixpanelException: If it was not delivered.
         """
         words = {"alias": "alias_id", "distinct_id": "original"}
-        self._identity(_in_words(lambda: Alias(alias=alias_id, distinct_id=original), words), meta)
+        self._identity(_in_words(lambda: Alias(alias=held(alias_id), distinct_id=held(original)), words), meta)
 
-    def identify(self, identified_id: UserId, anon_id: str | UUID, meta: _Given | None = None) -> None:
+    def identify(self, identified_id: UserId, anon_id: str | UUID, meta: Mapping[str, object] | None = None) -> None:
         """
         The anonymous *anon_id*, a UUID of version 4, is the user *identified_id*. Nothing later overtakes it.
 
@@ -354,14 +377,14 @@ class Mixpanel:
             InvalidValue: If an id cannot be one.
             MixpanelException: If it was not delivered.
         """
-        self._identity(Identify(identified_id=identified_id, anon_id=anon_id), meta)
+        self._identity(Identify(identified_id=held(identified_id), anon_id=held(anon_id)), meta)
 
     def merge(
         self,
         api_key: str | None,
         distinct_id1: UserId,
         distinct_id2: UserId,
-        meta: _Given | None = None,
+        meta: Mapping[str, object] | None = None,
         api_secret: str | None = None,
     ) -> None:
         """
@@ -377,11 +400,13 @@ class Mixpanel:
             InvalidValue: If an id cannot be one.
             MixpanelException: If it was not delivered.
         """
-        self._identity(Merge(distinct_id1, distinct_id2), meta, (api_key, api_secret))
+        self._identity(Merge(held(distinct_id1), held(distinct_id2)), meta, (api_key, api_secret))
 
     # --- profiles of users ------------------------------------------------------------------------------------------
 
-    def people_set(self, distinct_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+    def people_set(
+        self, distinct_id: UserId, properties: Mapping[str, object], meta: Mapping[str, object] | None = None
+    ) -> None:
         """
         Create or overwrite properties of a profile.
 
@@ -397,13 +422,17 @@ class Mixpanel:
         """
         self._people(distinct_id, "$set", properties, meta)
 
-    def people_set_once(self, distinct_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+    def people_set_once(
+        self, distinct_id: UserId, properties: Mapping[str, object], meta: Mapping[str, object] | None = None
+    ) -> None:
         """
         Write the properties that a profile does not have yet; else as `people_set`.
         """
         self._people(distinct_id, "$set_once", properties, meta)
 
-    def people_increment(self, distinct_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+    def people_increment(
+        self, distinct_id: UserId, properties: Mapping[str, object], meta: Mapping[str, object] | None = None
+    ) -> None:
         """
         Add numbers to properties of a profile, negative ones to subtract; else as `people_set`.
 
@@ -411,7 +440,9 @@ class Mixpanel:
         """
         self._people(distinct_id, "$add", properties, meta)
 
-    def people_append(self, distinct_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+    def people_append(
+        self, distinct_id: UserId, properties: Mapping[str, object], meta: Mapping[str, object] | None = None
+    ) -> None:
         """
         Put one value at the end of each named list; else as `people_set`.
 
@@ -419,27 +450,31 @@ class Mixpanel:
         """
         self._people(distinct_id, "$append", properties, meta)
 
-    def people_union(self, distinct_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+    def people_union(
+        self, distinct_id: UserId, properties: Mapping[str, object], meta: Mapping[str, object] | None = None
+    ) -> None:
         """
         Add to each named list the values that it does not hold yet; else as `people_set`.
         """
         self._people(distinct_id, "$union", properties, meta)
 
     def people_unset(
-        self, distinct_id: UserId, properties: list[str] | tuple[str, ...], meta: _Given | None = None
+        self, distinct_id: UserId, properties: list[str] | tuple[str, ...], meta: Mapping[str, object] | None = None
     ) -> None:
         """
         Remove the properties with these names from a profile; else as `people_set`.
         """
         self._people(distinct_id, "$unset", properties, meta)
 
-    def people_remove(self, distinct_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+    def people_remove(
+        self, distinct_id: UserId, properties: Mapping[str, object], meta: Mapping[str, object] | None = None
+    ) -> None:
         """
         Take one value out of each named list; else as `people_set`.
         """
         self._people(distinct_id, "$remove", properties, meta)
 
-    def people_delete(self, distinct_id: UserId, meta: _Given | None = None) -> None:
+    def people_delete(self, distinct_id: UserId, meta: Mapping[str, object] | None = None) -> None:
         """
         Delete a profile; its events stay. Else as `people_set`.
         """
@@ -449,8 +484,8 @@ class Mixpanel:
         self,
         distinct_id: UserId,
         amount: float | Decimal,
-        properties: _Given | None = None,
-        meta: _Given | None = None,
+        properties: Mapping[str, object] | None = None,
+        meta: Mapping[str, object] | None = None,
     ) -> None:
         """
         Say that *distinct_id* paid *amount*; a negative one is a refund. Else as `people_append`.
@@ -462,19 +497,19 @@ class Mixpanel:
             meta: As for `people_set`.
         """
         rest = {} if properties is None else _mapping(properties, "properties")
-        time = _charge_time(rest.pop("$time", None))
-        charge = Charge(distinct_id, amount, cast("_Given", self._plain(rest, "properties")))
+        time = _charge_time(held(rest.pop("$time", None)))
+        charge = Charge(held(distinct_id), held(amount), cast("Mapping[str, object]", self._plain(rest, "properties")))
         when = seconds(self._instant() if time is None else time)
         transaction = {**charge.properties.thaw(), "$time": instant_of(when), "$amount": charge.amount}
         self._people(distinct_id, "$append", {"$transactions": transaction}, meta)
 
-    def people_clear_charges(self, distinct_id: UserId, meta: _Given | None = None) -> None:
+    def people_clear_charges(self, distinct_id: UserId, meta: Mapping[str, object] | None = None) -> None:
         """
         Forget everything that *distinct_id* ever paid; else as `people_set`.
         """
         self._people(distinct_id, "$unset", ["$transactions"], meta)
 
-    def people_update(self, message: _Given, meta: _Given | None = None) -> None:
+    def people_update(self, message: Mapping[str, object], meta: Mapping[str, object] | None = None) -> None:
         """
         Send an update in the form of the wire: ``{"$distinct_id": "u1", "$set": {...}, "$add": {...}}``.
 
@@ -493,7 +528,13 @@ class Mixpanel:
 
     # --- profiles of groups -----------------------------------------------------------------------------------------
 
-    def group_set(self, group_key: str, group_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+    def group_set(
+        self,
+        group_key: str,
+        group_id: UserId,
+        properties: Mapping[str, object],
+        meta: Mapping[str, object] | None = None,
+    ) -> None:
         """
         Create or overwrite properties of a group.
 
@@ -509,39 +550,61 @@ class Mixpanel:
         """
         self._group(group_key, group_id, "$set", properties, meta)
 
-    def group_set_once(self, group_key: str, group_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+    def group_set_once(
+        self,
+        group_key: str,
+        group_id: UserId,
+        properties: Mapping[str, object],
+        meta: Mapping[str, object] | None = None,
+    ) -> None:
         """
         Write the properties that a group does not have yet; else as `group_set`.
         """
         self._group(group_key, group_id, "$set_once", properties, meta)
 
-    def group_union(self, group_key: str, group_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+    def group_union(
+        self,
+        group_key: str,
+        group_id: UserId,
+        properties: Mapping[str, object],
+        meta: Mapping[str, object] | None = None,
+    ) -> None:
         """
         Add to each named list the values that it does not hold yet; else as `group_set`.
         """
         self._group(group_key, group_id, "$union", properties, meta)
 
     def group_unset(
-        self, group_key: str, group_id: UserId, properties: list[str] | tuple[str, ...], meta: _Given | None = None
+        self,
+        group_key: str,
+        group_id: UserId,
+        properties: list[str] | tuple[str, ...],
+        meta: Mapping[str, object] | None = None,
     ) -> None:
         """
         Remove the properties with these names from a group; else as `group_set`.
         """
         self._group(group_key, group_id, "$unset", properties, meta)
 
-    def group_remove(self, group_key: str, group_id: UserId, properties: _Given, meta: _Given | None = None) -> None:
+    def group_remove(
+        self,
+        group_key: str,
+        group_id: UserId,
+        properties: Mapping[str, object],
+        meta: Mapping[str, object] | None = None,
+    ) -> None:
         """
         Take one value out of each named list; else as `group_set`.
         """
         self._group(group_key, group_id, "$remove", properties, meta)
 
-    def group_delete(self, group_key: str, group_id: UserId, meta: _Given | None = None) -> None:
+    def group_delete(self, group_key: str, group_id: UserId, meta: Mapping[str, object] | None = None) -> None:
         """
         Delete the profile of a group; else as `group_set`.
         """
         self._group(group_key, group_id, "$delete", "", meta)
 
-    def group_update(self, message: _Given, meta: _Given | None = None) -> None:
+    def group_update(self, message: Mapping[str, object], meta: Mapping[str, object] | None = None) -> None:
         """
         Send a group update in the form of the wire: ``{"$group_key": ..., "$group_id": ..., "$set": {...}}``; else as
         `people_update`.
@@ -592,6 +655,9 @@ class Mixpanel:
         each = [asdict(transport.stats()) for transport in self._transports()]
         return Stats(**{name: sum(figures[name] for figures in each) for name in each[0]})
 
+    def __repr__(self) -> str:
+        return f"Mixpanel({self._project.server!r}, {type(self._transport).__name__})"
+
     def __enter__(self) -> Self:
         return self
 
@@ -618,8 +684,8 @@ class Mixpanel:
         distinct_id: UserId,
         event_name: str,
         timestamp: Instant | None,
-        properties: _Given | None,
-        meta: _Given | None,
+        properties: Mapping[str, object] | None,
+        meta: Mapping[str, object] | None,
     ) -> Message:
         given = self._properties
         if properties is not None:
@@ -641,13 +707,20 @@ class Mixpanel:
             source = "now()" if missing.field == "time" else "make_insert_id()"
             raise InvalidValue(source, _STAMPS[missing.field], "None") from None
         if meta is not None:
-            message = with_meta(message, cast("_Given", self._plain(_mapping(meta, "meta"), "meta")))
+            message = with_meta(message, cast("Mapping[str, object]", self._plain(_mapping(meta, "meta"), "meta")))
         if self._notices is not None and not self._notices.is_plain(track, given):
             self._notices.look_at(message)
         return message
 
     def _lifted(
-        self, event_name: str, distinct_id: UserId, given: _Given, time: Instant, insert_id: str, *, is_past: bool
+        self,
+        event_name: str,
+        distinct_id: UserId,
+        given: Mapping[str, object],
+        time: Instant,
+        insert_id: str,
+        *,
+        is_past: bool,
     ) -> Track:
         """
         The event with those of its fields that stand among the properties; if it cannot be sent, said in the words of
@@ -662,36 +735,40 @@ class Mixpanel:
             "distinct_id": "distinct_id",
         }
         # Any: what the caller gave is checked by Track.
-        values: dict[str, Any] = {"distinct_id": distinct_id, "time": time, "insert_id": insert_id}
+        values: dict[str, Any] = {"distinct_id": held(distinct_id), "time": held(time), "insert_id": held(insert_id)}
         for name, place in (("distinct_id", "distinct_id"), ("time", "time"), ("$insert_id", "insert_id")):
             if name in rest:
-                values[place] = rest.pop(name)
+                values[place] = held(rest.pop(name))
                 words[place] = f"properties[{name!r}]"
         for place, allowed in _STAMPS.items():
             if values[place] is None:
                 raise InvalidValue(words[place], allowed, "None")
-        plain = cast("_Given", self._plain(rest, "properties"))
-        return _in_words(lambda: Track(event_name, properties=plain, **values), words)
+        others = cast("Mapping[str, object]", self._plain(rest, "properties"))
+        return _in_words(lambda: Track(held(event_name), properties=others, **values), words)
 
-    def _identity(self, operation: Alias | Identify | Merge, meta: _Given | None, keys: _Keys = (None, None)) -> None:
+    def _identity(
+        self, operation: Alias | Identify | Merge, meta: Mapping[str, object] | None, keys: _Keys = (None, None)
+    ) -> None:
         message = encode(operation, self._project)
         if meta is not None:
-            message = with_meta(message, cast("_Given", self._plain(_mapping(meta, "meta"), "meta")))
+            message = with_meta(message, cast("Mapping[str, object]", self._plain(_mapping(meta, "meta"), "meta")))
         self._hand_over(message, keys)
 
-    def _people(self, distinct_id: UserId, operator: str, value: object, meta: _Given | None) -> None:
+    def _people(self, distinct_id: UserId, operator: str, value: object, meta: Mapping[str, object] | None) -> None:
         words = {"$distinct_id": "distinct_id", operator: _ARGUMENTS.get(operator, "properties")}
         self._update(people_operation, {"$distinct_id": distinct_id, operator: value}, meta, words)
 
-    def _group(self, group_key: str, group_id: UserId, operator: str, value: object, meta: _Given | None) -> None:
+    def _group(
+        self, group_key: str, group_id: UserId, operator: str, value: object, meta: Mapping[str, object] | None
+    ) -> None:
         words = {"$group_key": "group_key", "$group_id": "group_id", operator: _ARGUMENTS.get(operator, "properties")}
         self._update(group_operation, {"$group_key": group_key, "$group_id": group_id, operator: value}, meta, words)
 
     def _update(
         self,
-        operation_of: Callable[[_Given, Where], Operation],
-        update: _Given,
-        meta: _Given | None,
+        operation_of: Callable[[Mapping[str, object], Where], Operation],
+        update: Mapping[str, object],
+        meta: Mapping[str, object] | None,
         words: Mapping[str, str],
     ) -> None:
         beside = {} if meta is None else _mapping(meta, "meta")
@@ -703,12 +780,20 @@ class Mixpanel:
             return words.get(name, in_message(name))
 
         self._check_token(whole.pop("$token", None), where("$token"))
-        if self._serializer is not None:
-            whole = {
-                name: value if name in _NOT_SERIALIZED else self._plain(value, where(name))
+        operation = None
+        if self._serializer is None:
+            # As for events: most updates need none of what follows.
+            try:  # noqa: SIM105
+                operation = operation_of(whole, where)
+            except InvalidValue:
+                pass
+        if operation is None:
+            plain = {
+                name: held(value) if name in _NOT_SERIALIZED else self._plain(value, where(name))
                 for name, value in whole.items()
             }
-        message = encode(operation_of(whole, where), self._project)
+            operation = _in_words(lambda: operation_of(plain, where), {})
+        message = encode(operation, self._project)
         if self._notices is not None:
             self._notices.look_at(message)
         _told(self._transport.send(message))
@@ -767,12 +852,12 @@ class Mixpanel:
 
     def _plain(self, value: object, path: str) -> object:
         """
-        The value as the serializer of the caller writes it; what that raises goes through.
+        The value in plain kinds, or as the serializer of the caller writes it; what that raises goes through.
         """
         if self._serializer is None:
-            return value
+            return plain(value)
         if type(value) is not dict and isinstance(value, Mapping):
-            value = dict(cast("_Given", value))
+            value = dict(cast("Mapping[str, object]", value))
         try:
             return cast("object", json.loads(json.dumps(value, cls=self._serializer)))
         except RecursionError:
@@ -826,13 +911,15 @@ def _environment(given: Mapping[str, str] | None) -> Mapping[str, str]:
     return given
 
 
-def _mapping(value: _Given, path: str) -> dict[str, object]:
+def _mapping(value: Mapping[str, object], path: str) -> dict[str, object]:
     """
     The mapping as a dict of one's own, which no other thread changes.
     """
     if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidValue(path, "a dict with str keys", describe(cast("object", value)))
     copied: dict[str, object] = dict(value)
+    if not _TEXT.issuperset(map(type, copied)):
+        copied = {held(name): each for name, each in copied.items()}
     for name in copied:
         if type(name) is not str:
             raise InvalidValue(path, "a dict with str keys", f"one with a key of type {describe(cast('object', name))}")
@@ -857,14 +944,17 @@ def _charge_time(value: object) -> int | None:
     return _in_words(lambda: time_of(cast("Any", value)), {"time": path})
 
 
-def _in_words(make: Callable[[], _Made], words: Mapping[str, str]) -> _Made:
+def _in_words(make: Callable[[], _Made], words: Mapping[str, str], allowed: Mapping[str, str] = _ALLOWED_HERE) -> _Made:
     """
-    What *make* makes; a fault names the arguments as the caller knows them.
+    What *make* makes; a fault names the arguments, and what is allowed, as the caller knows them.
     """
     try:
         return make()
     except InvalidValue as fault:
-        raise fault.at(" and ".join(words.get(name, name) for name in fault.path.split(" and "))) from None
+        path = " and ".join(words.get(name, name) for name in fault.path.split(" and "))
+        if fault.allowed in allowed:
+            raise InvalidValue(path, allowed[fault.allowed], fault.found) from None
+        raise fault.at(path) from None
 
 
 def _told(outcome: Outcome) -> Outcome:

@@ -1978,3 +1978,46 @@ def test_the_server_may_stand_with_the_transport_alone(judge: Judge) -> None:
     with Mixpanel.from_env({"MIXWIRE_TOKEN": TOKEN, "MIXWIRE_TRANSPORT": f"sync:?server={judge.url}"}) as mp:
         mp.track("user-1", "Opened")
     assert judge.counts().events == 2
+
+
+@pytest.mark.parametrize("token", [None, ""])
+def test_without_a_token_a_front_door_that_is_off_checks_what_it_is_given(token: str | None) -> None:
+    mp = Mixpanel(token, enabled=False)
+    mp.track("user-1", "Opened")
+    with pytest.raises(InvalidValue):
+        mp.track("user-1", "")
+    assert mp.stats().accepted == 1
+    with pytest.raises(InvalidValue, match=r"^token must be "):
+        Mixpanel(token)
+
+
+@pytest.mark.parametrize(
+    ("mp", "shown"),
+    [
+        (lambda: Mixpanel("T0", server="eu"), "Mixpanel('https://api-eu.mixpanel.com', SyncTransport)"),
+        (lambda: Mixpanel("T0", transport=MemoryTransport()), "Mixpanel('https://api.mixpanel.com', MemoryTransport)"),
+        (lambda: Mixpanel("T0", enabled=False), "Mixpanel('https://api.mixpanel.com', NullTransport)"),
+    ],
+    ids=["sync", "memory", "off"],
+)
+def test_its_repr_shows_where_it_sends_and_by_what(mp: Callable[[], Mixpanel], shown: str) -> None:
+    assert repr(mp()) == shown
+
+
+MISPLACED: Final = {
+    "$ip": "given as meta={'$ip': ...}",
+    "$ignore_time": "given as meta={'$ignore_time': ...}",
+    "$ignore_alias": "given as meta={'$ignore_alias': ...}",
+    "$latitude": "given in meta, with '$latitude' and '$longitude'",
+    "$time": "given as meta={'$time': ...}",
+    "$distinct_id": "given as the argument distinct_id",
+}
+
+
+@pytest.mark.parametrize("name", MISPLACED)
+def test_a_property_of_an_update_in_a_wrong_place_is_told_in_the_words_of_the_call(
+    name: str, memory: MemoryTransport
+) -> None:
+    with pytest.raises(InvalidValue) as fault:
+        door(memory).people_set("user-1", {name: 1})
+    assert str(fault.value) == f"properties[{name!r}] must be {MISPLACED[name]}, not as a property"
