@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from logging import Logger
 
     from .consumers import BufferedConsumer, Consumer
+    from .core.errors import InvalidValue
     from .core.library import VERSION as __version__  # noqa: N811
     from .credentials import ServiceAccountCredentials
     from .exceptions import MixpanelException
@@ -26,6 +27,7 @@ __all__ = [
     "BufferedConsumer",
     "Consumer",
     "DatetimeSerializer",
+    "InvalidValue",
     "Mixpanel",
     "MixpanelException",
     "ServiceAccountCredentials",
@@ -38,6 +40,7 @@ _MODULES: Final = {
     "BufferedConsumer": "consumers",
     "Consumer": "consumers",
     "DatetimeSerializer": "serializers",
+    "InvalidValue": "core.errors",
     "Mixpanel": "front_door",
     "MixpanelException": "exceptions",
     "ServiceAccountCredentials": "credentials",

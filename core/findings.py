@@ -120,6 +120,11 @@ _SERVER_NAMES: Final = frozenset(
 )
 _WITH_NAMES: Final = ("$set", "$set_once", "$add", "$append", "$union", "$remove")
 _OPERATORS: Final = frozenset({*_WITH_NAMES, "$unset", "$delete"})
+_BESIDE: Final = frozenset(
+    """
+    $token $distinct_id $group_key $group_id $time $ip $ignore_time $ignore_alias $latitude $longitude
+    """.split()
+)
 _MAX_STRING: Final = STRING_BYTES.maximum
 
 
@@ -132,6 +137,13 @@ def find(body: bytes, *, is_event: bool) -> tuple[Finding, ...]:
     if is_event:
         _find_in_event(record, found)
         return tuple(found)
+    for name, value in record.items():
+        # What may be an operator that is newer than this library is the business of whoever gives it.
+        may_be_newer = name.startswith("$") and isinstance(value, dict | list)
+        if name not in _OPERATORS and name not in _BESIDE and not may_be_newer:
+            path = name if len(name) <= 60 else f"{name[:59]}…"
+            reason = "it is neither an operator nor an option that is documented"
+            found.append(Finding(path, Effect.UNDOCUMENTED, reason))
     several = [name for name in record if name in _OPERATORS]
     touched = [name for operator in several for name in _names(record[operator])]
     if len(several) > 1 and ("$delete" in several or len(set(touched)) < len(touched)):

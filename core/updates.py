@@ -121,13 +121,25 @@ def _options(rest: Mapping[str, object], where: Where) -> UpdateOptions:
     The options among the keys of an update.
     """
     # Any: what the caller gave is checked by UpdateOptions.
-    given: dict[str, Any] = {_OPTIONS[name]: value for name, value in rest.items() if name in _OPTIONS}
+    given: dict[str, Any] = {
+        _OPTIONS[name]: _flag(value) if name in _FLAGS else value for name, value in rest.items() if name in _OPTIONS
+    }
     try:
         return UpdateOptions(**given)
     except InvalidValue as fault:
         if fault.path == "latitude and longitude":
             raise fault.at(f"{where('$latitude')} and {where('$longitude')}") from None
         raise fault.at(where(f"${fault.path}")) from None
+
+
+_FLAGS: Final = frozenset({"$ignore_time", "$ignore_alias"})
+
+
+def _flag(value: object) -> object:
+    """
+    A flag, which programs write as text too.
+    """
+    return {"true": True, "false": False}.get(value.lower(), value) if type(value) is str else value
 
 
 _OPERATORS: Final = frozenset({*_WITH_PROPERTIES, Unset.operator, Delete.operator})

@@ -673,7 +673,7 @@ for name, call, sentence in (
     ),
     (
         "$ignore_time of text",
-        lambda mp: mp.people_set("u1", {"a": 1}, {"$ignore_time": "true"}),
+        lambda mp: mp.people_set("u1", {"a": 1}, {"$ignore_time": "yes"}),
         "meta['$ignore_time'] must be True or False, not str",
     ),
     (

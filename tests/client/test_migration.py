@@ -109,7 +109,7 @@ def test_the_module_of_the_credentials_has_the_same_name_too() -> None:
 def test_a_star_gives_all_names() -> None:
     found: dict[str, object] = {}
     exec("from mixwire import *", found)
-    assert found.keys() - {"__builtins__"} == set(NAMES)
+    assert found.keys() - {"__builtins__"} == {*NAMES, "InvalidValue"}
 
 
 def test_a_name_that_is_unknown_is_an_attribute_error() -> None:

@@ -176,6 +176,18 @@ def test_an_ordinary_update_has_no_findings(operation: PeopleOp | Charge | Clear
     assert encode(operation, Project("TOKEN")).findings() == ()
 
 
+@pytest.mark.parametrize("key", ["ip", "$ignore_tme", "plan", "n" * 70])
+def test_a_key_that_is_neither_an_operator_nor_an_option_is_undocumented(key: str) -> None:
+    (finding,) = encode(RawPeopleOp("user-1", {"$set": {"a": 1}, key: "0"}), Project("TOKEN")).findings()
+    assert finding.path == (key if len(key) < 60 else "n" * 59 + "…")
+    assert str(finding) == f"{finding.path}: it is neither an operator nor an option that is documented"
+
+
+@pytest.mark.parametrize("key", ["$ip", "$latitude", "$ignore_alias", "$time"])
+def test_an_option_is_documented(key: str) -> None:
+    assert encode(RawPeopleOp("user-1", {"$set": {"a": 1}, key: "0"}), Project("TOKEN")).findings() == ()
+
+
 @pytest.mark.parametrize(
     "change", [Set({"$odd": 1}), SetOnce({"$odd": 1}), Add({"$odd": 1}), Append({"$odd": 1}), Union({"$odd": [1]})]
 )

@@ -60,6 +60,29 @@ def test_r2_a_residency_is_one_server(server, url):
     assert {"us", "eu", "in"} == {*SERVERS}
 
 
+@pytest.mark.parametrize("server", ["us", "eu", "in"])
+def test_r2_a_residency_is_taken_in_any_case(server):
+    assert {server_url(each) for each in (server.upper(), server.title(), server)} == {SERVERS[server]}
+
+
+@pytest.mark.parametrize(
+    ("server", "name"),
+    [
+        ("api.mixpanel.com", "us"),
+        ("data.mixpanel.com", "us"),
+        ("api-eu.mixpanel.com", "eu"),
+        ("API-EU.mixpanel.com", "eu"),
+        ("eu.mixpanel.com", "eu"),
+        ("data-in.mixpanel.com:443", "in"),
+        ("api-in.mixpanel.com/", "in"),
+        ("https://api-eu.mixpanel.com/track", "eu"),
+        ("http://api-in.mixpanel.com//", "in"),
+    ],
+)
+def test_a_host_of_mixpanel_is_refused_with_the_name_of_its_residency(server, name):
+    assert str(refusal(server_url, server)) == f"server must be {FORMS}, not another form (perhaps {name!r})"
+
+
 def test_r2_a_project_is_in_the_united_states_unless_it_says_otherwise():
     assert Project("TOKEN").server == "https://api.mixpanel.com"
 
@@ -90,16 +113,20 @@ def test_a_server_may_be_a_base_url(server, url):
     "server",
     [
         "",
-        "US",
+        "usa",
         " us",
-        "api.mixpanel.com",
+        "EU ",
+        "proxy.example.com",
         "//api.mixpanel.com",
         "ftp://api.mixpanel.com",
         "https://",
         "https://user:password@api.mixpanel.com",
         "https://api.mixpanel.com@evil.example",
-        "https://api.mixpanel.com/track",
-        "https://api.mixpanel.com//",
+        "https://proxy.example.com/track",
+        "https://proxy.example.com//",
+        "api-js.mixpanel.com",
+        "me:api-eu.mixpanel.com",
+        "api-eu.mixpanel.com.example",
         "https://api.mixpanel.com#evil.example",
         "https://api.mixpanel.com?a=b",
         "https://api.mixpanel.com\\evil.example",
@@ -123,9 +150,9 @@ def test_a_server_may_be_a_base_url(server, url):
         "https://[evil.example]",
     ],
     ids="""
-    empty case blank bare no-scheme ftp no-host userinfo userinfo-trick path slashes fragment query backslash no-port
-    port-name long-port negative-port arabic-port newline header NUL space umlaut cyrillic wide-dot zero-width
-    circled percent underscore zone name-in-brackets
+    empty word blank blank-after bare no-scheme ftp no-host userinfo userinfo-trick path slashes other-host user
+    other-domain fragment query backslash no-port port-name long-port negative-port arabic-port newline header NUL
+    space umlaut cyrillic wide-dot zero-width circled percent underscore zone name-in-brackets
     """.split(),
 )
 def test_row_85_row_86_any_other_server_is_refused(server):
@@ -218,7 +245,7 @@ def test_row_85_r104_a_blank_one_is_refused(name, text):
     path = name.removeprefix("project ")
     fault = refusal(SECRETS[name], text)
     assert fault.path == path
-    assert str(fault) == f"{path} must be given, not empty"
+    assert str(fault) == f"{path} must be printable ASCII without spaces, not empty"
 
 
 @each_secret
@@ -333,10 +360,24 @@ def test_row_82_row_89_other_credentials_are_refused_without_a_call(credentials,
 def test_a_choice_is_one_of_its_names(name, choices, default):
     assert getattr(Project("TOKEN"), name) == default
     assert [getattr(Project("TOKEN", **{name: each}), name) for each in choices] == choices
-    for other in ("", "Track", "WARN", None, 0, ["track"]):
+    for other in ("", "o", "all", "w", None, 0, ["track"]):
         fault = refusal(Project, "TOKEN", **{name: other})
         assert fault.path == name
         assert str(fault) == f"{name} must be one of {', '.join(map(repr, choices))}, not another value"
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "nearest"),
+    [
+        ("events", "imports", "import"),
+        ("events", "Track", "track"),
+        ("limits", "strickt", "strict"),
+        ("limits", "WARN", "warn"),
+        ("limits", "of", "off"),
+    ],
+)
+def test_a_choice_that_begins_as_one_does_is_refused_with_it(name, other, nearest):
+    assert str(refusal(Project, "TOKEN", **{name: other})).endswith(f", not another value (perhaps {nearest!r})")
 
 
 @pytest.mark.parametrize(("name", "choice"), [("events", "track"), ("limits", "warn")], ids=["events", "limits"])

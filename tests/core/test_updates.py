@@ -133,6 +133,12 @@ OPTIONS_OF_PEOPLE = {
 }
 
 
+@pytest.mark.parametrize("name", ["ignore_time", "ignore_alias"])
+@pytest.mark.parametrize(("text", "flag"), [("true", True), ("True", True), ("false", False)])
+def test_a_flag_may_be_written_as_text(name: str, text: str, flag: bool) -> None:
+    assert getattr(people({**PLAN, f"${name}": text}).options, name) is flag
+
+
 @pytest.mark.parametrize("name", [*OPTIONS, *OPTIONS_OF_PEOPLE])
 def test_options_stand_beside_the_changes_of_a_user(name: str) -> None:
     beside, options = {**OPTIONS, **OPTIONS_OF_PEOPLE}[name]
@@ -335,7 +341,7 @@ FAULTS: dict[str, tuple[dict[str, object], str]] = {
     "long names": ({"$unset": ["x" * 1_000_000]}, "{$unset} must be at most 999,999 bytes, not 1,000,000"),
     "large": ({"$set": {"a": "x" * 1_000_000}}, "{$set}['a'] must be at most 999,999 bytes, not 1,000,001"),
     "ip": ({"$ip": 1, **PLAN}, "{$ip} must be an IP address, or '0' for no place, not int"),
-    "ignore_time": ({**PLAN, "$ignore_time": "true"}, "{$ignore_time} must be True or False, not str"),
+    "ignore_time": ({**PLAN, "$ignore_time": "yes"}, "{$ignore_time} must be True or False, not str"),
     "ignore_alias": ({**PLAN, "$ignore_alias": None}, "{$ignore_alias} must be True or False, not None"),
     "latitude": (
         {**PLAN, "$latitude": 91, "$longitude": 0},
