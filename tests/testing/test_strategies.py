@@ -353,7 +353,7 @@ def test_interesting_regions_are_reached(name):
         return not missing
 
     with suppress(NoSuchExample):
-        find(strategy, all_were_reached, settings=settings(PATIENT, max_examples=10_000, phases=[Phase.generate]))
+        find(strategy, all_were_reached, settings=settings(PATIENT, max_examples=3_000, phases=[Phase.generate]))
     assert list(missing) == []
 
 

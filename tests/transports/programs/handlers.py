@@ -15,6 +15,7 @@ _, path, seconds, spool = sys.argv
 buffered = paper.transport(paper.post_to(path), **({"spool": spool} if spool else {}))
 counts = {"main": 0, "signal": 0, "del": 0}
 counting = True
+ENOUGH = 50
 
 
 def send(kind: str) -> None:
@@ -41,7 +42,8 @@ def at_alarm(*_: object) -> None:
 signal.signal(signal.SIGALRM, at_alarm)
 signal.setitimer(signal.ITIMER_REAL, 0.004)
 end = time.monotonic() + float(seconds)
-while time.monotonic() < end:
+# As long as is said, and on a slow machine longer: until handlers have sent what the test demands.
+while time.monotonic() < end or (counts["signal"] <= ENOUGH and time.monotonic() < end + 30):
     for _ in range(200):
         send("main")
         Final()
