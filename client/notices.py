@@ -27,6 +27,7 @@ _ESCAPE: Final = ord("\\")
 _LONG_TEXT: Final = re.compile(b'"[^"]{%d}' % (_MAX_BYTES + 1))
 _CONTAINERS: Final = frozenset({dict, list, tuple})
 _SCALARS: Final = frozenset({int, float, bool, type(None)})
+_FLAT: Final = _SCALARS | {str}
 
 
 class Notices:
@@ -58,12 +59,14 @@ class Notices:
         ):
             return False
         json = track.json
-        if len(json) > _MAX_CONTAINER:
-            return False
-        is_short = len(json) <= _MAX_BYTES  # and then all texts in it are
-        if _LIST in json or (not is_short and _ESCAPE in json):
-            return _are_plain(tuple(properties.values()))
-        return is_short or _LONG_TEXT.search(json) is None
+        if len(json) > _MAX_BYTES:  # what is short as a whole has no long text in it
+            if len(json) > _MAX_CONTAINER:
+                return False
+            if _ESCAPE in json:
+                return _are_plain(tuple(properties.values()))
+            if _LONG_TEXT.search(json) is not None:
+                return False
+        return _LIST not in json or _are_flat(tuple(properties.values()))
 
     def _learn(self, name: str) -> bool:
         """
@@ -74,6 +77,25 @@ class Notices:
         if len(self._plain) < _MAX_KNOWN_NAMES:
             self._plain.add(name)
         return True
+
+
+def _are_flat(values: Iterable[Any]) -> bool:  # Any: whatever the caller gave
+    """
+    Whether no object in one of the lists holds lists or objects.
+    """
+    for value in values:
+        kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
+        if kind is list or kind is tuple:
+            for element in value:
+                inner: Any = type(element)  # pyright: ignore[reportUnknownVariableType]
+                if inner is dict:
+                    if not _FLAT.issuperset(map(type, tuple(element.values()))):
+                        return False
+                elif inner not in _FLAT and inner not in _CONTAINERS:
+                    return False
+        elif kind not in _FLAT and kind is not dict:
+            return False
+    return True
 
 
 def _are_plain(values: Iterable[Any], *, in_a_list: bool = False) -> bool:  # Any: whatever the caller gave

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import pytest
+from attrs import frozen
 
 from mixwire.core import Message, PeopleOp, Project, RawPeopleOp, Set, Track, encode
 from mixwire.core.shapes import EVENT
@@ -101,6 +102,15 @@ def is_plain(told: Notices, properties: Mapping[str, object], name: str = "Opene
     return told.is_plain(track, properties)
 
 
+@frozen
+class Line:
+    """
+    A value with one field.
+    """
+
+    a: Any
+
+
 SEARCHED: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "a reserved event": ("$opened", {}),
     "an event of Mixpanel's": ("mp_opened", {}),
@@ -118,10 +128,14 @@ SEARCHED: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "a long text in an object": ("Opened", {"note": {"a": {"b": "x" * 256}}}),
     "a long text in a tuple": ("Opened", {"note": ("x" * 256,)}),
     "a long text in a set": ("Opened", {"note": {"x" * 256}}),
+    "a long text with quotes in it": ("Opened", {"note": 'x"' * 128}),
+    "a long text of backslashes": ("Opened", {"note": "\\" * 256}),
     "a long text after others": ("Opened", {"a": 1, "b": [1], "note": "x" * 256}),
     "a long list": ("Opened", {"note": ["x" * 60] * 200}),
     "objects in objects in a list": ("Opened", {"note": [{"a": {}}]}),
     "lists in objects in a list": ("Opened", {"note": [1, {"a": [1]}]}),
+    "lists in a value of a class in a list": ("Opened", {"note": [Line([1])]}),
+    "lists in a value of a class in a set": ("Opened", {"note": {Line((1,))}}),
     "all of it in a large event": ("Opened", {**{f"a{index}": "x" for index in range(200)}, "note": [1, {"a": [1]}]}),
 }
 
@@ -139,6 +153,9 @@ PLAIN: Final[dict[str, Mapping[str, object]]] = {
     "as long as may be": {"x" * 255: "x" * 63},
     "four bytes each": {"note": "\U0001f600" * 63},
     "many": {f"name-{index}": "x" * 60 for index in range(90)},
+    "short texts with quotes, many": {f"name-{index}": 'x"' * 10 for index in range(90)},
+    "objects in a list": {"cart": [{"sku": "a", "price": 1.5}, {"sku": "b"}], "tags": ["a", "b"], "at": {"x": [1]}},
+    "lists in a list": {"note": [[1, "x"], ({"a": [1]},)]},
     "another mapping": freeze({"plan": "pro"}, EVENT),
 }
 
