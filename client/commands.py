@@ -74,6 +74,10 @@ def send(source: Path, server: str | None, token: str | None, config: Path | Non
     """
     Send the records of a file: one JSON object a line, events in Mixpanel's export format or operations.
 
+    \b
+    {"type":"track","event":"Paid","distinct_id":"u1","properties":{"plan":"pro"}}
+    {"type":"people","distinct_id":"u1","changes":[{"type":"add","properties":{"n":1}}]}
+
     An event that has a time but no insert_id gets one made from its text, so that sending the file again counts it
     once; increments, appends and charges count again. Records are sent 2,000 at a time, also those of a slow pipe.
     """

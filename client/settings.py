@@ -20,10 +20,10 @@ An option wins over a variable, a variable over the file::
 
 The variables are MIXWIRE_TOKEN, MIXWIRE_SERVER, MIXWIRE_EVENTS, MIXWIRE_LIMITS, MIXWIRE_ENABLED (true or false, 1 or 0,
 yes or no, on or off), MIXWIRE_SERVICE_ACCOUNT_USERNAME, _SECRET and _PROJECT_ID, and MIXWIRE_TRANSPORT;
-MIXWIRE_TRANSPORT_FLUSH_AFTER_SECONDS and its like are single keys of the transport, also of one in the file. Any other name that begins with MIXWIRE_ is
-refused, as an unknown key of the file is: a misspelt MIXWIRE_SERVER would send the data to another part of the world,
-and nobody would be told. Only what Kubernetes sets for a service of that name, such as MIXWIRE_SERVICE_HOST, is passed
-over.
+MIXWIRE_TRANSPORT_FLUSH_AFTER_SECONDS and its like are single keys of the transport, also of one in the file. Any other
+name that begins with MIXWIRE_ is refused, as an unknown key of the file is: a misspelt MIXWIRE_SERVER would send the
+data to another part of the world, and nobody would be told. Only what Kubernetes sets for a service of that name, such
+as MIXWIRE_SERVICE_HOST, is passed over.
 """
 
 from __future__ import annotations
@@ -207,7 +207,12 @@ _ACCOUNT: Final = ServiceAccount(username="none", secret="none", project_id="0")
 """What a single value is tried in, so that it is told by the name of its variable."""
 
 
-def _given(environment: Mapping[str, str], prefix: str, name: str, trial: Project | ServiceAccount) -> str | None:
+def _given(
+    environment: Mapping[str, str],
+    prefix: str,
+    name: str,
+    trial: Any,  # Any: `evolve` takes no union
+) -> str | None:
     variable = prefix + name.upper()
     value = environment.get(variable)
     if value is not None:

@@ -133,7 +133,7 @@ def drain(
     try:
         there = _survey(disk, project)
         if there.other_projects and not there.counts:
-            raise InvalidValue("project", "the one whose messages these are", "another one")
+            raise InvalidValue("project", "the one with the token of these messages", "another one")
         end: DrainEnd = "done"
         tally = _Tally()
         troubles: dict[str, None] = {}

@@ -888,10 +888,10 @@ DOORS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     **{
         f"the server {server!r}": (lambda server=server: Mixpanel(TOKEN, server=server), f"server must be {said}")  # type: ignore[misc]
         for server, said in (
-            ("api-eu.mixpanel.com", f"{SERVERS}, not another form"),
+            ("api-eu.mixpanel.com", f"{SERVERS}, not another form (perhaps 'eu')"),
             ("", f"{SERVERS}, not another form"),
-            ("EU", f"{SERVERS}, not another form"),
-            ("https://api.mixpanel.com/track", f"{SERVERS}, not another form"),
+            ("europe", f"{SERVERS}, not another form"),
+            ("https://api.mixpanel.com/track", f"{SERVERS}, not another form (perhaps 'us')"),
             ("https://user:password@api.mixpanel.com", f"{SERVERS}, not another form"),
             ("ftp://api.mixpanel.com", f"{SERVERS}, not another form"),
             (5, f"{SERVERS}, not int"),
@@ -1034,17 +1034,23 @@ DOORS: Final[dict[str, tuple[Callable[[], object], str]]] = {
             ),
             (5, "transport must be a table, or a str such as 'buffered', not int"),
             (["sync"], "transport must be a table, or a str such as 'buffered', not list"),
-            (SyncTransport, "transport must be a table, or a str such as 'buffered', not abc.ABCMeta"),
+            (
+                SyncTransport,
+                "transport must be a table, or a str such as 'buffered', not a class, of which one must be made",
+            ),
             (Recorder(), f"transport must be a table, or a str such as 'buffered', not {__name__}.Recorder"),
             ({}, "transport.type must be given: the tag of a transport, not missing"),
             ({"type": "sync", "max_tries": "5"}, "transport.max_tries must be an int or None, not str"),
         )
     },
     "no variables": (lambda: Mixpanel.from_env({}), "token must be given with MIXWIRE_TOKEN, not missing"),
-    "an empty variable": (lambda: Mixpanel.from_env({"MIXWIRE_TOKEN": ""}), "token must be given, not empty"),
+    "an empty variable": (
+        lambda: Mixpanel.from_env({"MIXWIRE_TOKEN": ""}),
+        "MIXWIRE_TOKEN must be printable ASCII without spaces, not empty",
+    ),
     "a switch of another kind": (
-        lambda: Mixpanel.from_env({"MIXWIRE_TOKEN": TOKEN, "MIXWIRE_ENABLED": "no"}),
-        "MIXWIRE_ENABLED must be true or false, not another value",
+        lambda: Mixpanel.from_env({"MIXWIRE_TOKEN": TOKEN, "MIXWIRE_ENABLED": "never"}),
+        "MIXWIRE_ENABLED must be one of true, false, 1, 0, yes, no, on, off, not another value",
     ),
     "variables that are none": (
         lambda: Mixpanel.from_env(["MIXWIRE_TOKEN"]),  # type: ignore[arg-type]
@@ -1075,8 +1081,8 @@ def test_without_any_token_python_says_which_argument_is_missing() -> None:
 def test_no_control_character_stands_in_a_token(make: Callable[[str], object]) -> None:
     for character in [*map(chr, range(32)), "\x7f", "\x85", "\u2028"]:
         for token in (f"to{character}ken", f"token{character}"):
-            assert str(refusal(partial(make, token))) == (
-                "token must be printable ASCII without spaces, not with other characters"
+            assert str(refusal(partial(make, token))).removeprefix("MIXWIRE_").lower() == (
+                "token must be printable ascii without spaces, not with other characters"
             )
 
 

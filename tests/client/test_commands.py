@@ -59,6 +59,13 @@ def test_a_record_that_the_server_rejects_is_told_with_its_line_field_and_reason
     assert result.stderr == "line 3: rejected: properties.time: bad\n"
 
 
+def test_the_operations_that_the_help_shows_can_be_sent(arrivals: Arrivals) -> None:
+    lines = [line for line in map(str.strip, run("send", "--help").stdout.splitlines()) if line.startswith("{")]
+    assert [json.loads(line)["type"] for line in lines] == ["track", "people"]
+    result = run("send", "-", "--server", arrivals.url, "--token", "T0", lines="\n".join(lines))
+    assert result.stdout == "2 read, 2 delivered, 0 rejected, 0 failed, 0 unknown\n"
+
+
 def test_two_equal_records_are_both_counted(arrivals: Arrivals) -> None:
     arrivals.rejected_insert_ids.add("a1")
     result = run("send", "-", "--server", arrivals.url, "--token", "T0", lines=f"{GOOD}\n{GOOD}\n")

@@ -6,6 +6,7 @@ those of the code. That its blocks run and its rows are true is shown in `test_r
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +16,23 @@ import pytest
 
 import mixwire
 from mixwire import Mixpanel
-from mixwire.core import InvalidValue
+from mixwire.core import LIMITS, GroupOp, InvalidValue, Limit, PeopleOp, Track, operation_from_line
 from mixwire.core.answers import MAX_RETRY_AFTER_SECONDS
-from mixwire.core.limits import BATCH_MESSAGES
+from mixwire.core.limits import (
+    BATCH_BYTES,
+    BATCH_BYTES_CEILING,
+    BATCH_MESSAGES,
+    FUTURE_SECONDS,
+    LIVE_SECONDS,
+    NESTING,
+)
 from mixwire.testing import MemoryTransport
 from mixwire.transports import BufferedTransport, SyncTransport
 
 ROOT: Final = Path(__file__).parent.parent.parent
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 MIGRATION: Final = (ROOT / "docs" / "migration.md").read_text(encoding="utf-8")
+OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
 def section(heading: str, page: str = README) -> str:
@@ -53,7 +62,9 @@ def table(text: str, head: str) -> list[list[str]]:
 
 TRANSPORTS: Final = table(README, "| where | `transport=` | what it does |")
 PROMISES: Final = table(README, "| when | then |")
-DIFFERENCES: Final = table(MIGRATION, "| what | official client | here | why |")
+DIFFERENCES: Final = [
+    row for page in MIGRATION.split("\n### ")[1:] for row in table(page, "| what | official client | here | why |")
+]
 
 
 def test_it_says_in_three_sentences_what_this_is() -> None:
@@ -178,3 +189,63 @@ def test_each_difference_is_told_with_its_reason(row: list[str]) -> None:
     assert len(row) == 4
     assert row[2]
     assert row[3]
+
+
+def test_no_difference_is_told_twice() -> None:
+    assert len({row[0] for row in DIFFERENCES}) == len(DIFFERENCES) > 40
+
+
+Call = Callable[[Mixpanel], object]
+REFUSED: Final[dict[str, Call]] = {
+    "keys that are numbers": lambda mp: mp.track("user-1", "Paid", {"a": {1: 2}}),
+    "more than 254 properties": lambda mp: mp.track("user-1", "Paid", {str(number): 1 for number in range(255)}),
+    "keys of an object": lambda mp: mp.people_set("user-1", {"a": {str(number): 1 for number in range(255)}}),
+    "elements of a list": lambda mp: mp.track("user-1", "Paid", {"a": [*range(255)]}),
+    "2,000 properties of a profile": lambda mp: mp.people_set("user-1", {str(number): 1 for number in range(2_001)}),
+    "3 objects inside each other": lambda mp: mp.track("user-1", "Paid", {"a": {"a": {"a": {"a": {}}}}}),
+    "999,999 bytes": lambda mp: mp.track("user-1", "Paid", {"a": "x" * 1_000_000}),
+    "`distinct_id=None`": lambda mp: mp.track(None, "Paid"),  # type: ignore[arg-type]
+    "an id over 255": lambda mp: mp.track("x" * 256, "Paid"),
+    "`$insert_id` over 36": lambda mp: mp.track("user-1", "Paid", {"$insert_id": "a" * 37}),
+    "others than A-Z a-z 0-9 and -": lambda mp: mp.track("user-1", "Paid", {"$insert_id": "a_1"}),
+    "`time` before 1971": lambda mp: mp.import_data(None, "user-1", "Paid", 31_535_999),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_the_page_says_is_refused_is_refused_whatever_the_limits(what: str) -> None:
+    (row,) = [row for row in DIFFERENCES if what in row[0]]
+    assert row[1] in ("sent", "sent as null", "as text")
+    assert row[2].startswith("refused")
+    memory = MemoryTransport()
+    with pytest.raises(InvalidValue):
+        REFUSED[what](Mixpanel("YOUR_TOKEN", transport=memory, limits="off"))
+    assert memory.messages == ()
+
+
+def test_what_is_not_caught_where_only_the_exception_of_the_official_client_is() -> None:
+    assert "`(MixpanelException, InvalidValue)`, both of `mixwire`" in MIGRATION
+    assert not issubclass(InvalidValue, mixwire.MixpanelException)
+
+
+def test_a_client_cannot_be_pickled() -> None:
+    with pytest.raises(TypeError):
+        pickle.dumps(Mixpanel("YOUR_TOKEN", transport=MemoryTransport()))
+
+
+# The page of operations.
+
+
+def test_the_lines_of_the_page_are_operations() -> None:
+    lines = [line for line in OPERATIONS.splitlines() if line.startswith('{"type"')]
+    assert {type(operation_from_line(line)) for line in lines} == {Track, PeopleOp, GroupOp}
+
+
+ELSEWHERE: Final = {NESTING, BATCH_MESSAGES, BATCH_BYTES, BATCH_BYTES_CEILING, LIVE_SECONDS, FUTURE_SECONDS}
+"""What bounds no value, or is ours."""
+
+
+@pytest.mark.parametrize("limit", [each for each in LIMITS if each not in ELSEWHERE], ids=lambda each: each.name)
+def test_the_page_has_each_limit_that_a_value_can_meet(limit: Limit) -> None:
+    figures = re.findall(r"[0-9][0-9,]*", section("What a property may hold", OPERATIONS))
+    assert f"{limit.maximum:,}" in figures

@@ -4,11 +4,13 @@ Settings: options over variables over the file, and faults with their place.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import NOTHING, Attribute, evolve, fields
 
 from mixwire import Mixpanel
 from mixwire.core import InvalidValue, ServiceAccount
@@ -269,19 +271,23 @@ def test_where_a_token_can_stand_is_said_by_the_caller() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "enabled"), [("true", True), ("True", True), ("TRUE", True), ("false", False), ("False", False)]
+    ("text", "enabled"),
+    [
+        *((text, True) for text in ("true", "True", "TRUE", "1", "yes", "Yes", "on", "ON")),
+        *((text, False) for text in ("false", "False", "0", "no", "NO", "off", "Off")),
+    ],
 )
 def test_the_switch_is_read_from_a_variable(text: str, enabled: bool) -> None:
     assert settings_from_environment({"MIXWIRE_ENABLED": text}).enabled is enabled
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [("", "empty"), ("1", "another value"), ("off", "another value"), (" true", "another value")]
+    ("text", "found"), [("", "empty"), ("2", "another value"), ("none", "another value"), (" true", "another value")]
 )
 def test_another_word_for_the_switch_is_refused(text: str, found: str) -> None:
     with pytest.raises(InvalidValue) as refusal:
         settings_from_environment({"MIXWIRE_ENABLED": text})
-    assert str(refusal.value) == f"MIXWIRE_ENABLED must be true or false, not {found}"
+    assert str(refusal.value) == f"MIXWIRE_ENABLED must be one of true, false, 1, 0, yes, no, on, off, not {found}"
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -298,9 +304,45 @@ def test_the_switch_in_a_variable_wins_over_the_file(over: bool) -> None:
 
 @pytest.mark.parametrize("name", ["token", "server", "events", "limits"])
 def test_an_empty_setting_is_an_error_and_never_a_default(name: str) -> None:
-    settings = settings_from_environment({"MIXWIRE_TOKEN": "T0", f"MIXWIRE_{name.upper()}": ""})
     with pytest.raises(InvalidValue, match=f"^{name} must be"):
-        project_of(settings)
+        project_of(structure_settings({"token": "T0", name: ""}))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TOKEN",
+        "SERVER",
+        "EVENTS",
+        "LIMITS",
+        "ENABLED",
+        "SERVICE_ACCOUNT_USERNAME",
+        "SERVICE_ACCOUNT_SECRET",
+        "SERVICE_ACCOUNT_PROJECT_ID",
+        "TRANSPORT",
+    ],
+)
+def test_an_empty_variable_is_an_error_that_names_it(name: str) -> None:
+    with pytest.raises(InvalidValue, match=f"^MIXWIRE_{name} must be"):
+        settings_from_environment({f"MIXWIRE_{name}": ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("TOKEN", "canary canary", "printable ASCII without spaces, not with other characters"),
+        ("SERVER", "api-eu.mixpanel.com", ".*, not another form \\(perhaps 'eu'\\)"),
+        ("EVENTS", "imports", "one of 'track', 'import', not another value \\(perhaps 'import'\\)"),
+        ("LIMITS", "canary", "one of 'strict', 'warn', 'off', not another value"),
+        ("SERVICE_ACCOUNT_USERNAME", "canary:canary", "without a colon, which ends it in the header, not with one"),
+        ("SERVICE_ACCOUNT_SECRET", "canary\n", "printable ASCII without spaces, not with other characters"),
+        ("SERVICE_ACCOUNT_PROJECT_ID", "canary", "the number of the project, not something else"),
+    ],
+)
+def test_a_wrong_value_of_a_variable_is_told_by_its_name_and_not_repeated(name: str, value: str, sentence: str) -> None:
+    with pytest.raises(InvalidValue, match=f"^MIXWIRE_{name} must be {sentence}$") as refusal:
+        settings_from_environment({f"MIXWIRE_{name}": value})
+    assert "canary" not in str(refusal.value)
 
 
 # The transport
@@ -366,3 +408,44 @@ def test_single_keys_of_no_transport_are_refused() -> None:
         InvalidValue, match=r"^transport must be given as a whole, because MIXWIRE_TRANSPORT_MAX_BYTES is"
     ):
         transport_of(settings)
+
+
+# The page
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")]
+
+
+def words(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_each_setting_and_each_variable_is_on_the_page() -> None:
+    rows = [row for row in ROWS if "MIXWIRE_" in row[1]]
+    account = [f"service_account.{field.name}" for field in fields(AccountSettings)]
+    names = [field.name for field in fields(Settings) if field.name != "service_account"]
+    keys = [words(row[0])[0] for row in rows if "." not in row[0] or "service_account." in row[0]]
+    assert sorted(keys) == sorted([*names, *account])
+    assert [words(row[1])[0] for row in rows] == [
+        f"MIXWIRE_{words(row[0])[0].upper()}".replace(".", "_") for row in rows
+    ]
+
+
+def default(field: Attribute[Any]) -> str:
+    return "" if field.default is NOTHING else str(field.default).replace("True", "true").replace("False", "false")
+
+
+@pytest.mark.parametrize(
+    ("kind", "heading", "column"),
+    [(Sync, "`sync` and `buffered`", 1), (Buffered, "`sync` and `buffered`", 2), (File, "`file`, also of a spool", 1)],
+)
+def test_each_key_of_a_transport_is_on_the_page_with_its_default(kind: type, heading: str, column: int) -> None:
+    lines = PAGE.split(f"## Keys of {heading}")[1].split("## ")[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+    told = {
+        name: value
+        for row in rows
+        if row[column] or "directory" in row[0]
+        for name, value in zip(words(row[0]), words(row[column]) or [""], strict=True)
+    }
+    assert told == {field.name: default(field).replace("None", "none") for field in fields(kind)}

@@ -146,7 +146,7 @@ def test_the_spool_of_another_project_is_refused(
     monkeypatch.setenv("MIXWIRE_TOKEN", "T9")
     result = run("drain", directory, "--server", arrivals.url)
     assert result.exit_code == 2
-    assert "project must be the one whose messages these are, not another one" in result.stderr
+    assert "project must be the one with the token of these messages, not another one" in result.stderr
     assert arrivals.requests == []
 
 

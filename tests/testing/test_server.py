@@ -9,6 +9,7 @@ import gzip
 import json
 import re
 import socket
+import sys
 import threading
 import time
 from contextlib import closing, suppress
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 import mixwire.testing.server as module
+from mixwire import testing
 from mixwire.core import Add, Cause, Endpoint, PeopleOp, Project, Track, encode
 from mixwire.testing.faults import LostAnswer, Reset, Script, Status
 from mixwire.testing.local import LocalMixpanel
@@ -906,3 +908,27 @@ def test_an_application_under_another_server_says_that_it_cannot_reset() -> None
         asyncio.run(application(mixpanel)(scope, receive, send))
     (exchange,) = mixpanel.state.exchanges.entries
     assert exchange.request.address == ""
+
+
+# The extra
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_without_the_extra_the_sentence_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == missing]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "mixwire.testing.server")
+    with pytest.raises(ModuleNotFoundError) as refusal:
+        _ = testing.MixpanelServer
+    sentence = f"mixwire.testing.MixpanelServer needs {refusal.value.name}: pip install 'mixwire[emulator]'"
+    assert str(refusal.value) == sentence
+    assert str(refusal.value.name).split(".")[0] == missing
+
+
+def test_another_module_that_is_missing_is_no_matter_of_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mixwire.testing.views", None)
+    monkeypatch.delattr(sys.modules["mixwire.testing"], "views")
+    monkeypatch.delitem(sys.modules, "mixwire.testing.server")
+    with pytest.raises(ImportError) as refusal:
+        _ = testing.MixpanelServer
+    assert "pip install" not in str(refusal.value)

@@ -136,6 +136,11 @@ TAGS = "'buffered', 'fallback', 'file', 'logging', 'memory', 'null', 'sync', 'te
     [
         (5, "transport must be a table, or a str such as 'buffered', not int"),
         (None, "transport must be a table, or a str such as 'buffered', not missing"),
+        (
+            SyncTransport,
+            "transport must be a table, or a str such as 'buffered', not a class, of which one must be made",
+        ),
+        (Sync, "transport must be a table, or a str such as 'buffered', not a class, of which one must be made"),
         ([], "transport must be a table, or a str such as 'buffered', not list"),
         ("[]", "transport must be a table, not list"),
         ("", f"transport must be {FORMS}, not empty"),
@@ -150,13 +155,20 @@ TAGS = "'buffered', 'fallback', 'file', 'logging', 'memory', 'null', 'sync', 'te
             "transport must be without a user or a password, which belong to the project",
         ),
         ("https://example.com/?secret=x", f"transport.type must be one of the known tags: {TAGS}, not an unknown one"),
+        (
+            "spool:///var/spool/app",
+            f"transport.type must be one of the known tags: {TAGS}, not an unknown one (perhaps 'file')",
+        ),
         ("sync:?type=file", "transport.type must be given once, before the colon, not again as a key"),
         ("sync://eu?server=us", "transport.server must be given once: as the host or as a key, not twice"),
         ("file:///x?directory=y", "transport.directory must be given once: as the path or as a key, not twice"),
         ("sync:/eu", "transport must be without a path for 'sync', whose keys follow a question mark, not with one"),
         (
             "file://host/x",
-            "transport must be without a host for 'file', whose keys follow a question mark, not with one",
+            (
+                "transport must be without a host for 'file', whose path begins with a third slash "
+                "(file:///var/spool/app), not with one"
+            ),
         ),
         ("null://eu/", "transport must be without a host for 'null', whose keys follow a question mark, not with one"),
         (
@@ -207,11 +219,11 @@ TAGS = "'buffered', 'fallback', 'file', 'logging', 'memory', 'null', 'sync', 'te
         ({"type": "buffered", "spool": {"sync": "never"}}, "transport.spool.directory must be given, not missing"),
         (
             {"type": "buffered", "when_full": 5},
-            "transport.when_full must be one of 'drop', 'block', 'spill' or None, not",
+            "transport.when_full must be one of 'drop', 'block', 'pace', 'spill' or None, not",
         ),
         (
             "buffered:?when_full=spill",
-            "transport.when_full must be 'drop' or 'block' where there is no spool, not 'spill'",
+            "transport.when_full must be 'drop', 'block' or 'pace' where there is no spool, not 'spill'",
         ),
         ({"type": "tee"}, "transport.transports must be given, not missing"),
         ({"type": "tee", "transports": "sync"}, "transport.transports must be a list, not str"),

@@ -59,11 +59,22 @@ def test_row_49_a_link_to_a_directory_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bits", [0o777, 0o750, 0o701, 0o704])
-def test_row_49_a_directory_open_to_others_is_refused(tmp_path: Path, bits: int) -> None:
+def test_row_49_a_directory_open_to_others_is_refused_with_what_to_do(tmp_path: Path, bits: int) -> None:
     tmp_path.chmod(bits)
     with pytest.raises(InvalidValue) as caught:
         opened(tmp_path)
-    assert str(caught.value) == ALLOWED + f"one open to others (mode {bits:04o})"
+    assert str(caught.value) == (
+        "directory must be a directory of this user's, open to nobody else "
+        "(chmod 700 it, or name a directory inside it, which will be made), "
+        f"not one open to others (mode {bits:04o})"
+    )
+    opened(tmp_path / "spool").close()
+
+
+def test_row_49_where_no_directory_is_made_none_inside_is_proposed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with pytest.raises(InvalidValue, match=r"open to nobody else \(chmod 700 it\), not one open to others"):
+        Disk(str(tmp_path), makes=False).open()
 
 
 def test_row_49_a_directory_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

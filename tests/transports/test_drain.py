@@ -195,7 +195,7 @@ def test_the_messages_of_another_project_are_refused(
     tmp_path: Path, server: Server, run: Callable[..., Drained]
 ) -> None:
     store(tmp_path / "spool", event("i1", project=OTHER), project=OTHER)
-    with pytest.raises(InvalidValue, match="project must be the one whose messages these are"):
+    with pytest.raises(InvalidValue, match="project must be the one with the token of these messages"):
         run()
     assert server.names == []
 

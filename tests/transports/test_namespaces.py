@@ -74,7 +74,7 @@ def test_row_3_while_names_are_not_answered_a_spool_keeps_everything(unanswered:
 def test_row_3_when_the_resolver_gives_up_the_request_was_certainly_not_received(unanswered: Any) -> None:
     posted = unanswered["posted"]
     assert (posted["maybe_received"], posted["blocked"]) == (False, False)
-    assert posted["reason"] == "the host name was not found"
+    assert posted["reason"] == "the host name 'nobody.example' was not found"
 
 
 # Row 4: the kernel refuses an address, or what is sent to it vanishes.

@@ -240,8 +240,10 @@ def test_row_1_a_refused_connection_is_certain(network: Network, repeatable: boo
     assert refused(answer) == "the server could not be connected to"
 
 
-def test_row_2_an_unknown_host_is_certain(network: Network) -> None:
-    assert refused(network(request_to("https://api.invalid/track"))) == "the host name was not found"
+@pytest.mark.parametrize("origin", ["https://api.invalid", "http://api.invalid:81", "https://me:secret@api.invalid"])
+def test_row_2_an_unknown_host_is_certain_and_named_alone(network: Network, origin: str) -> None:
+    answer = network(request_to(f"{origin}/track?token=secret"))
+    assert refused(answer) == "the host name 'api.invalid' was not found"
 
 
 def test_row_2_an_impossible_host_is_certain(network: Network) -> None:

@@ -36,6 +36,21 @@ def test_each_cause_is_told_once_a_minute_and_then_how_often_it_came_up(caplog: 
     assert {(record.name, record.levelname) for record in caplog.records} == {("mixwire", "WARNING")}
 
 
+def test_what_groups_lines_by_their_template_sees_the_cause(caplog: pytest.LogCaptureFixture) -> None:
+    now = Now()
+    reporter = Reporter(now)
+    for detail in ("a detail", "100 %", "%s", ""):
+        reporter.tell("90% of %s is full", detail)
+        now.seconds += 60.0
+    assert {record.msg for record in caplog.records} == {"90%% of %%s is full%s%s"}
+    assert [record.getMessage() for record in caplog.records] == [
+        "90% of %s is full: a detail",
+        "90% of %s is full: 100 %",
+        "90% of %s is full: %s",
+        "90% of %s is full",
+    ]
+
+
 def test_row_64_a_handler_that_raises_or_tells_again_stops_nothing() -> None:
     reporter = Reporter()
     count = 0
