@@ -37,9 +37,9 @@ from .core.limits import BATCH_MESSAGES
 from .core.project import server_url
 from .credentials import ServiceAccountCredentials, credentials_of
 from .exceptions import MixpanelException
-from .hand_over import ENDPOINTS, takes_utf8
+from .hand_over import ENDPOINTS, counts, takes_utf8
 from .transports import BufferedTransport, Network, SyncTransport, Transport
-from .transports.base import check_timeout
+from .transports.base import Stats, check_timeout
 
 __all__ = ["BufferedConsumer", "Consumer"]
 
@@ -52,7 +52,10 @@ _SECONDS: Final = 30.0
 _MAX_REMEMBERED: Final = 1_000
 _NAMELESS: Final = "none"
 """Stands for the token of a text that has none. What to say about that is the server's business."""
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+_HOST: Final = re.compile(
+    r"(?P<name>(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?)(?P<path>(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?)"
+)
+_MIXPANEL: Final = re.compile(r"(?:.*\.)?mixpanel\.com\.?(?::.*)?", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"(https?://[^/?#\s]+)(/[!-~]*)?")
 
 
@@ -105,7 +108,7 @@ class _Adapter(ABC, Generic[_Opened]):
         if type(retry_limit) is not int or retry_limit < 0:
             raise InvalidValue("retry_limit", "an int, at least 0", _found(retry_limit))
         self._max_tries = retry_limit + 1
-        self._server = _host(api_host)
+        self._server, base = _host(api_host)
         self._credentials = credentials_of(credentials)
         urls = {"/track": events_url, "/engage": people_url, "/groups": groups_url, "/import": import_url}
         names = {"/track": "events_url", "/engage": "people_url", "/groups": "groups_url", "/import": "import_url"}
@@ -113,6 +116,8 @@ class _Adapter(ABC, Generic[_Opened]):
         if "/track" in chosen and "/import" not in chosen:
             # Old events stay with the server that was chosen for events.
             chosen["/import"] = chosen["/track"].rpartition("/")[0] + "/import"
+        if base:
+            chosen = {path: f"{self._server}{base}{path}" for path in urls} | chosen
         self._network = _Network(chosen, timeout, ca_file)
         self._transports: dict[tuple[str, Credentials | None], _Opened] = {}
 
@@ -137,8 +142,9 @@ class _Adapter(ABC, Generic[_Opened]):
             True.
 
         Raises:
-            MixpanelException: If the endpoint is unknown, or the messages were not taken.
-            InvalidValue: If an argument is not what it should be; nothing is sent then.
+            MixpanelException: If the endpoint is unknown, or the text cannot be sent; nothing is sent then. Or if the
+                messages were not taken.
+            InvalidValue: If another argument is not what it should be; nothing is sent then.
         """
         if not isinstance(endpoint, str) or endpoint not in ENDPOINTS:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise MixpanelException("endpoint must be one of " + ", ".join(map(repr, ENDPOINTS)) + ", not another")
@@ -148,7 +154,7 @@ class _Adapter(ABC, Generic[_Opened]):
             _, api_secret = api_key
         if self._is_closed:
             raise MixpanelException("the consumer had been closed")
-        messages = messages_from_json(ENDPOINTS[endpoint], json_message)
+        messages = _messages_in(json_message, endpoint)
         if not messages:
             return True
         credentials = self._credentials
@@ -183,6 +189,14 @@ class _Adapter(ABC, Generic[_Opened]):
         self._network.close()
         _tell(Outcome.total([*outcomes, *self._untold()]))
 
+    @counts
+    def stats(self) -> Stats:
+        """
+        The figures of all messages that were sent by way of it, whoever sent them.
+        """
+        each = () if self._network is None else tuple(self._transports.values())
+        return Stats.total(transport.stats() for transport in each)
+
     def _untold(self) -> list[Outcome]:
         """
         What became of messages behind everybody's back.
@@ -205,7 +219,7 @@ class _Adapter(ABC, Generic[_Opened]):
             try:
                 project = Project(token, server=self._server, credentials=credentials)
             except InvalidValue as fault:
-                raise fault.at("the token in json_message") from None
+                raise _no_message(fault.at("the token in json_message")) from fault
             made = self._open(project)
             found = self._transports.setdefault(key, made)
             if found is not made:
@@ -222,7 +236,8 @@ class Consumer(_Adapter[SyncTransport]):
     Args:
         events_url, people_url, import_url, groups_url: Whole URLs to use instead of those of *api_host*.
         request_timeout: Seconds for one request; None means 30.
-        api_host: The name of a host, such as ``api-eu.mixpanel.com``.
+        api_host: The name of a host, such as ``api-eu.mixpanel.com``, or of a proxy and a path there, such as
+            ``track.example.org/mp``, below which all endpoints are.
         retry_limit: How often to try again, as far as that is safe for the message, and within 30 seconds.
         retry_backoff_factor: Has no effect: the waits are those that Mixpanel asks for.
         verify_cert: Must be True.
@@ -270,7 +285,8 @@ class BufferedConsumer(_Adapter[BufferedTransport]):
     """
     Holds messages and delivers them in the background, over a `BufferedTransport`: `send` neither waits nor raises for
     weather, and what the server does not take yet is kept and tried again. A full buffer is sent at once, one that is
-    not full after a second, and what is left at the end of the process then.
+    not full after a second, and what is left at the end of the process then. Only where memory is full does `send` wait
+    for room, as long as the server takes messages; in an outage it drops and `flush` says how many.
 
     Args:
         max_size: How many messages share a request, up to 2,000.
@@ -345,9 +361,17 @@ class BufferedConsumer(_Adapter[BufferedTransport]):
         sentences: list[str] = []
         if late:
             why = f" ({'; '.join(troubles)})" if troubles else ""
-            sentences.append(f"{late:,} messages are not delivered yet; they are kept and tried again{why}")
-        if dropped > self._dropped:
-            sentences.append(f"{dropped - self._dropped:,} messages were dropped, because there was no room for them")
+            sentences.append(
+                f"1 message is not delivered yet; it is kept and tried again{why}"
+                if late == 1
+                else f"{late:,} messages are not delivered yet; they are kept and tried again{why}"
+            )
+        if (count := dropped - self._dropped) > 0:
+            sentences.append(
+                "1 message was dropped, because there was no room for it"
+                if count == 1
+                else f"{count:,} messages were dropped, because there was no room for them"
+            )
         self._dropped = dropped
         _tell(Outcome.total([*outcomes, *self._untold()]), *sentences)
 
@@ -361,13 +385,30 @@ class BufferedConsumer(_Adapter[BufferedTransport]):
             return [outcome for pid, outcome in taken if pid == os.getpid()]
 
     def _open(self, project: Project) -> BufferedTransport:
-        transport = BufferedTransport(project, max_messages=self._max_messages, post=self._network)
+        transport = BufferedTransport(
+            project, max_messages=self._max_messages, when_full="pace", block_seconds=_SECONDS, post=self._network
+        )
         transport.settled_in_background = self._remember
         return transport
 
     def _remember(self, outcome: Outcome) -> None:
         if not outcome.is_success:
             self._remembered.append((os.getpid(), evolve(outcome, delivered=())))
+
+
+def _messages_in(text: str, endpoint: str) -> tuple[Message, ...]:
+    try:
+        return messages_from_json(ENDPOINTS[endpoint], text)
+    except InvalidValue as fault:
+        raise _no_message(fault) from fault
+
+
+def _no_message(fault: InvalidValue) -> MixpanelException:
+    """
+    What a text raises that cannot be sent. Not `InvalidValue`: it may have come from a queue, and who works on that
+    expects of a bad job what the official client raises when the server refuses it.
+    """
+    return MixpanelException(str(fault))
 
 
 def _tell(outcome: Outcome, *sentences: str) -> None:
@@ -411,17 +452,23 @@ def _found(value: object) -> str:
     return str(value) if type(value) is int and abs(value) < 10**9 else describe(value)
 
 
-def _host(host: str) -> str:
+def _host(host: str) -> tuple[str, str]:
     """
-    The base URL of a host that is given by its name.
+    The base URL of a host that is given by its name, and the path there, which may be empty.
     """
+    allowed = "the name of a host, such as 'api-eu.mixpanel.com'"
     if type(host) is not str:
-        raise InvalidValue("api_host", "the name of a host, such as 'api-eu.mixpanel.com'", describe(host))
-    if _HOST.fullmatch(host) is None:
-        found = "a URL" if "/" in host else "something else"
-        raise InvalidValue("api_host", "the name of a host, such as 'api-eu.mixpanel.com'", found)
+        raise InvalidValue("api_host", allowed, describe(host))
+    match = _HOST.fullmatch(host)
+    if match is None:
+        raise InvalidValue("api_host", allowed, "a URL" if "://" in host else "something else")
+    name, path = match["name"], match["path"]
+    if path and _MIXPANEL.fullmatch(name):
+        raise InvalidValue(
+            "api_host", "a host of Mixpanel by its name alone, such as 'api-eu.mixpanel.com'", "a path there"
+        )
     try:
-        return server_url(f"https://{host}")
+        return server_url(f"https://{name}"), path.rstrip("/")
     except InvalidValue as fault:
         raise fault.at("api_host") from None
 

@@ -17,7 +17,8 @@ _MAX_TOLD: Final = 5
 
 class MixpanelException(MixwireError):
     """
-    Messages were not delivered, or an endpoint is unknown. A mistake in an argument raises `InvalidValue` instead.
+    Messages were not delivered, or a consumer was given an unknown endpoint or a text that is no message. A mistake in
+    another argument raises `InvalidValue` instead.
 
     Attributes:
         outcome: What became of all that the call sent: delivered, rejected, failed, unknown.

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
-from attrs import asdict, evolve
+from attrs import evolve
 
 from .core import (
     Alias,
@@ -650,10 +650,9 @@ class Mixpanel:
     def stats(self) -> Stats:
         """
         The figures so far, in messages: accepted = delivered + rejected + failed + unknown + dropped + held. A consumer
-        counts what it was handed as delivered.
+        of your own counts what it was handed as delivered; one of ours gives its own figures.
         """
-        each = [asdict(transport.stats()) for transport in self._transports()]
-        return Stats(**{name: sum(figures[name] for figures in each) for name in each[0]})
+        return Stats.total(transport.stats() for transport in self._transports())
 
     def __repr__(self) -> str:
         return f"Mixpanel({self._project.server!r}, {type(self._transport).__name__})"

@@ -15,7 +15,7 @@ from .core import Cause, Endpoint, Failed, InvalidValue, Message, Outcome
 from .core.errors import describe
 from .transports.base import Ledger, Stats, Transport, checked
 
-__all__ = ["ENDPOINTS", "ConsumerTransport", "takes_utf8"]
+__all__ = ["ENDPOINTS", "ConsumerTransport", "counts", "takes_utf8"]
 
 ENDPOINTS: Final = {
     "events": Endpoint.TRACK,
@@ -31,6 +31,7 @@ _ALLOWED: Final = "an object with send(endpoint, json_message, api_key=None)"
 
 
 _MARK: Final = "takes_utf8"
+_COUNTS: Final = "counts"
 
 _Method = TypeVar("_Method", bound=Callable[..., object])
 
@@ -43,9 +44,18 @@ def takes_utf8(send: _Method) -> _Method:
     return send
 
 
+def counts(stats: _Method) -> _Method:
+    """
+    Marks a ``stats`` that knows what became of all that a `takes_utf8` was given.
+    """
+    setattr(stats, _COUNTS, True)
+    return stats
+
+
 class ConsumerTransport(Transport):
     """
-    Hands each message to a consumer, as the name of its endpoint and a str of JSON, and counts it as delivered.
+    Hands each message to a consumer, as the name of its endpoint and a str of JSON, and counts it as delivered. One of
+    ours is asked for its own figures instead, in which is also what others gave it.
 
     What the consumer raises goes through to the caller; what it returns is not looked at.
 
@@ -59,7 +69,10 @@ class ConsumerTransport(Transport):
     def __init__(self, consumer: object) -> None:
         self._consumer = consumer
         self._send, self._most, self._least = _send_of(consumer)
-        self._text = bytes.decode if getattr(self._send, _MARK, False) is True else _ascii
+        is_ours = getattr(self._send, _MARK, False) is True
+        self._text = bytes.decode if is_ours else _ascii
+        stats: Callable[[], Stats] | None = getattr(consumer, "stats", None)
+        self._figures = stats if is_ours and getattr(stats, _COUNTS, False) is True else None
         self._ledger = Ledger()
         self._is_closed = False
 
@@ -87,8 +100,9 @@ class ConsumerTransport(Transport):
                 self._send(name, text, None)
             else:
                 self._send(name, text)
-            self._ledger.accept(1)
-            self._ledger.settle(Outcome(delivered=(message,)))
+            if self._figures is None:
+                self._ledger.accept(1)
+                self._ledger.settle(Outcome(delivered=(message,)))
         return Outcome(delivered=messages)
 
     def flush(self, timeout: float | None = None) -> Outcome:
@@ -111,7 +125,8 @@ class ConsumerTransport(Transport):
         return Outcome()
 
     def stats(self) -> Stats:
-        return self._ledger.stats()
+        stats = self._ledger.stats()
+        return stats if self._figures is None else Stats.total((stats, self._figures()))
 
 
 def _ascii(body: bytes) -> str:

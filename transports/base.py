@@ -12,11 +12,11 @@ import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, Self, TypeAlias, cast
 
-from attrs import frozen
+from attrs import asdict, fields, frozen
 
 from ..core import Answer, InvalidValue, Message, Outcome, Project, Request
 from ..core.errors import describe
@@ -49,6 +49,14 @@ class Stats:
     unknown: int = 0
     dropped: int = 0
     held: int = 0
+
+    @staticmethod
+    def total(stats: Iterable[Stats]) -> Stats:
+        """
+        The figures of all of them together; of none, zeros.
+        """
+        each = [asdict(one) for one in stats]
+        return Stats(**{field.name: sum(figures[field.name] for figures in each) for field in fields(Stats)})
 
 
 class Ledger:

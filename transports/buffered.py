@@ -50,10 +50,11 @@ from .spool_settings import SpoolSettings
 
 __all__ = ["BufferedTransport", "WhenFull"]
 
-WhenFull: TypeAlias = Literal["drop", "block", "spill"]
+WhenFull: TypeAlias = Literal["drop", "block", "pace", "spill"]
 """
 What `send` does when there is no room in memory: ``drop`` the message and count it, ``block`` for a while and then drop
-it, or leave it in the spool alone, to be read back later.
+it, keep ``pace`` with the server, and drop only while it has troubles, or leave it in the spool alone, to be read back
+later.
 """
 
 _GRACE_SECONDS: Final = 0.2
@@ -61,6 +62,8 @@ _GRACE_SECONDS: Final = 0.2
 _LOOK_AGAIN_SECONDS: Final = 0.25
 """How often one that waits looks whether the worker lives, and whether somebody else did what it waits for."""
 _ROOM_SECONDS: Final = 0.005
+_HURRY_SECONDS: Final = 0.1
+"""After so long, one who waits for room has sent what would else wait for others."""
 _START_AGAIN_SECONDS: Final = 1.0
 _STUMBLED_SECONDS: Final = 0.1
 _FOREVER: Final = math.inf
@@ -86,9 +89,9 @@ class BufferedTransport(Transport):
         max_messages, max_bytes: How much one request may hold.
         flush_after_seconds: How long a message waits for others to share a request.
         max_held_messages, max_held_bytes: How much may be held in memory. A message counts with its body and 512 bytes.
-        when_full: What to do beyond that: ``drop``, ``block`` or ``spill``; by default ``spill`` with a spool, else
-            ``drop``.
-        block_seconds: How long ``block`` waits before it drops.
+        when_full: What to do beyond that: ``drop``, ``block``, ``pace`` or ``spill``; by default ``spill`` with a
+            spool, else ``drop``.
+        block_seconds: How long ``block`` waits before it drops, and ``pace`` if nothing is settled meanwhile.
         max_in_flight: How many requests for events may be under way at once, from 1 to 4.
         background: Whether to use threads. Without, `send` delivers in the caller whenever a batch is full or old
             enough.
@@ -152,7 +155,7 @@ class BufferedTransport(Transport):
         if when_full is not None and when_full not in get_args(WhenFull):
             raise InvalidValue("when_full", "one of " + ", ".join(map(repr, get_args(WhenFull))), "another value")
         if when_full == "spill" and spool is None:
-            raise InvalidValue("when_full", "'drop' or 'block' where there is no spool", "'spill'")
+            raise InvalidValue("when_full", "'drop', 'block' or 'pace' where there is no spool", "'spill'")
         if spool is not None and max_tries is not None:
             raise InvalidValue("max_tries", "None with a spool, which keeps messages until they are delivered", "given")
         self._project = project
@@ -202,8 +205,8 @@ class BufferedTransport(Transport):
             self._ledger.accept(len(messages))
             self._ledger.settle(outcome)
             return outcome
-        lanes, courier, intake = self._lanes, self._courier, self._intake
-        count = intake.put(messages, lanes.count, lanes.cost_bytes)
+        courier, intake = self._courier, self._intake
+        count = intake.put(messages)
         if count != len(messages):
             self._make_room_for(messages[count:])
         if courier.is_stopping:
@@ -301,8 +304,11 @@ class BufferedTransport(Transport):
             self._is_closed = True
             # Nobody waits: the worker delivers what it can and ends.
             last = Flush(is_last=True)
+            stop = Stop(after=last)
             self._courier.leave(last)
-            self._courier.leave(Stop(after=last))
+            self._courier.leave(stop)
+            if self._courier.is_driven:
+                _FORGOTTEN[stop] = self._exit_seconds
             if is_told:
                 # Last, because where warnings are errors it raises.
                 warnings.warn(f"{type(self).__name__} was not closed", ResourceWarning, source=self, stacklevel=2)
@@ -378,24 +384,37 @@ class BufferedTransport(Transport):
         self._reporter.tell(why)
 
     def _make_room_for(self, messages: tuple[Message, ...]) -> None:
-        # Who delivers must not wait for the delivery.
-        waits = self._when_full == "block" and self._courier.driver != threading.get_ident()
-        end = self._timing.now() + (self._block_seconds if waits else 0.0)
+        courier, now, me = self._courier, self._timing.now, threading.get_ident()
+        # Who delivers must not wait for the delivery, nor who interrupted another call with what that has locked.
+        waits = self._when_full in ("block", "pace") and courier.driver != me and me not in HOLDERS
+        paces = waits and self._when_full == "pace"
+        begun, settled, is_hurried = now(), self._settled_count() if paces else 0, False
         while True:
             if not self._background:
                 self._deliver_if_due()
             else:
-                if not self._courier.is_driven:
+                if not courier.is_driven:
                     self._start_worker()
-                self._courier.wake()
-                if self._timing.now() < end:
-                    time.sleep(_ROOM_SECONDS)
-            messages = messages[self._intake.put(messages, self._lanes.count, self._lanes.cost_bytes) :]
+                courier.wake()
+            messages = messages[self._intake.put(messages) :]
             if not messages:
                 return
-            if self._timing.now() >= end or self._courier.is_stopping:
+            if paces and settled != (settled := self._settled_count()):
+                begun, is_hurried = now(), False
+            waited = now() - begun
+            if not waits or waited >= self._block_seconds or courier.is_stopping:
                 break
+            if paces and (courier.troubles or (self._background and not courier.is_driven)):
+                break
+            if paces and waited >= _HURRY_SECONDS and not is_hurried:
+                is_hurried = True
+                self._hurry()
+            time.sleep(_ROOM_SECONDS)
         self._drop(len(messages), "the buffer is full: messages are dropped")
+
+    def _settled_count(self) -> int:
+        stats = self._ledger.stats()
+        return stats.delivered + stats.rejected + stats.failed + stats.unknown
 
     def _start_worker(self) -> None:
         now = self._timing.now()
@@ -446,6 +465,7 @@ class BufferedTransport(Transport):
                     return
 
     def _deliver_if_due(self) -> None:
+        _end_with_the_child()
         courier = self._courier
         if courier.driver != threading.get_ident() and courier.is_due():
             # A request may take its time here, but there is no wait before the next.
@@ -478,27 +498,44 @@ class BufferedTransport(Transport):
             self._listener.call()
 
     def _report_rest(self, outcome: Outcome) -> None:
-        held, left = self.stats().held, len(outcome.failed) + len(outcome.unknown)
+        stats, left = self.stats(), len(outcome.failed) + len(outcome.unknown)
         parts: list[str] = []
-        if held:
-            parts.append(f"{held:,} messages " + ("are left in memory" if self._spool is None else "stay in the spool"))
+        if stats.held:
+            stays = ("is left in memory", "are left in memory")
+            if self._spool is not None:
+                stays = ("stays in the spool", "stay in the spool")
+            parts.append(_messages(stats.held, *stays))
         if left:
-            parts.append(f"{left:,} messages are lost or in doubt")
+            parts.append(_messages(left, "is lost or in doubt", "are lost or in doubt"))
+        if stats.dropped:
+            parts.append(_messages(stats.dropped, "had been dropped", "had been dropped"))
         if parts:
             self._reporter.tell("closed before everything was delivered", " and ".join(parts))
 
     def _hurry(self) -> None:
-        self._courier.start_no_threads()
+        """
+        Have what is held leave as soon as it may, and wait for nothing.
+        """
         flush = Flush()
         # What it settles is told in the background.
         flush.end()
         self._courier.leave(flush)
 
-    def _flush_at_exit(self, begun: float) -> None:
-        self._report_rest(self.flush(max(begun + self._exit_seconds - time.monotonic(), 0.0)))
+    def _hurry_at_exit(self) -> None:
+        self._courier.start_no_threads()
+        self._hurry()
 
     def _close_at_exit(self, begun: float) -> None:
-        self.close(max(begun + self._exit_seconds - time.monotonic(), 0.0))
+        self.close(self._left_at_exit(begun))
+
+    def _flush_at_end_of_child(self, begun: float) -> None:
+        outcome = self.flush(self._left_at_exit(begun))
+        if self._listener is not None:
+            self._listener.wait(self._left_at_exit(begun))
+        self._report_rest(outcome)
+
+    def _left_at_exit(self, begun: float) -> float:
+        return max(begun + self._exit_seconds - time.monotonic(), 0.0)
 
 
 _Spools: TypeAlias = tuple[Spool | None, Spool | None, Spool | None]
@@ -616,42 +653,66 @@ def _work(courier: Courier, driving: threading.RLock, reporter: Reporter) -> Non
 
 _OPEN: Final[weakref.WeakSet[BufferedTransport]] = weakref.WeakSet()
 """For the end of the process and for forks."""
+_FORGOTTEN: Final[weakref.WeakKeyDictionary[Stop, float]] = weakref.WeakKeyDictionary()
+"""What ends the workers of forgotten transports, and how many seconds the end of the process may wait for it."""
+
+
+def _messages(count: int, *rest: str) -> str:
+    """
+    So many messages, and what there is to say of one, or of several.
+    """
+    return f"1 message {rest[0]}" if count == 1 else f"{count:,} messages {rest[-1]}"
 
 
 def _close_all() -> None:
-    begun = time.monotonic()
+    # What a child of multiprocessing took before is part of it.
+    begun = time.monotonic() - _process.taken_seconds
     _process.is_ending = True
     # All at once, so that one whose server is dead leaves time for the others.
     for transport in tuple(_OPEN):
-        transport._hurry()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        transport._hurry_at_exit()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     for transport in tuple(_OPEN):
         transport._close_at_exit(begun)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    _wait_for_forgotten(begun)
     _process.is_over = True
 
 
 def _end_with_the_child() -> None:
     """
-    Have a child of multiprocessing deliver what it holds when it ends, which it does without `atexit`.
+    Have a child of multiprocessing deliver what it holds when it ends, which most do without `atexit`.
+
+    Asked for again and again, because what is registered before a child has begun is forgotten in it.
     """
-    util = sys.modules.get("multiprocessing.util")
-    pid = os.getpid()
-    if util is None or _process.ends_with_child == pid:
+    if _process.ends_with_child == os.getpid() or (util := sys.modules.get("multiprocessing.util")) is None:
         return
     from multiprocessing import parent_process
 
-    _process.ends_with_child = pid
     if parent_process() is not None:
+        _process.ends_with_child = os.getpid()
+        # After what has a priority, which may send something, and before it waits for children of its own.
         util.Finalize(None, _flush_all, exitpriority=0)
 
 
 def _flush_all() -> None:
-    # Not closed: threads of the child may go on sending until it has ended.
     begun = time.monotonic()
-    for transport in tuple(_OPEN):
-        transport._flush_at_exit(begun)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    # What is open and was not used here has nothing to do.
+    held = [transport for transport in tuple(_OPEN) if transport.stats().held]
+    for transport in held:
+        transport._hurry()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    # Not closed: threads of the child may go on sending until it has ended.
+    for transport in held:
+        transport._flush_at_end_of_child(begun)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    _wait_for_forgotten(begun)
+    _process.taken_seconds += time.monotonic() - begun
+
+
+def _wait_for_forgotten(begun: float) -> None:
+    for stop, seconds in tuple(_FORGOTTEN.items()):
+        stop.done.wait(max(begun + seconds - time.monotonic(), 0.0))
 
 
 def _begin_all_in_child() -> None:
+    _FORGOTTEN.clear()
     for transport in tuple(_OPEN):
         transport._begin_in_child()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
@@ -660,6 +721,7 @@ class _Process:
     # Handlers of `atexit` may be the first to load this module, and what is registered there is never called.
     is_ending = is_over = not threading.main_thread().is_alive()
     ends_with_child = 0
+    taken_seconds = 0.0
 
 
 _process: Final = _Process()

@@ -8,9 +8,10 @@ only where it waits for the next note, so a turn ends when it is told to.
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Final, TypeAlias, assert_never
@@ -50,6 +51,8 @@ _LOOK_SECONDS: Final = 0.05
 """How soon to look again for messages that somebody is storing right now."""
 _STUCK_SECONDS: Final = 1.0
 """After so long, whoever should store a message may be waiting for its delivery."""
+_FIELD: Final = re.compile(r"\$?[a-z_]{1,40}(?:\.\$?[a-z_]{1,40}){0,3}")
+"""What is told of a field that a server names: in any other form it might be a value."""
 
 
 @frozen
@@ -168,6 +171,7 @@ class Courier:
         is_stopping: Whether it takes nothing more.
         is_stopped: Whether it has ended.
         troubles: What the last request to each endpoint failed of, for those to which it did.
+        tells_refused: Whether the log is told of messages that are refused, where there is no listener.
     """
 
     def __init__(
@@ -225,6 +229,7 @@ class Courier:
         self.is_stopping = False
         self.is_stopped = False
         self.troubles: dict[Endpoint, str] = {}
+        self.tells_refused = True
 
     def leave(self, note: Note) -> None:
         """
@@ -369,20 +374,20 @@ class Courier:
             # They are held since somebody saw the first of them.
             seconds = max(now - (self._next_take - self._flush_after_seconds), 0.0)
             if messages:
-                self._lanes.add(messages, places, now - seconds, clock - int(seconds * 1000))
+                self._hold(messages, places, now - seconds, clock - int(seconds * 1000))
             self._next_take = float("inf")
         if self._backlog is not None:
             while self._intake.spilled > 0 and self._has_room() and self._load_spilled(self._backlog, now, clock):
                 pass
 
     def _take_up_left(self, now: float, clock: int) -> None:
-        if self._intake.put_left(self._lanes.count, self._lanes.cost_bytes):
+        if self._intake.put_left():
             self._left_since = float("inf")
             return
         self._left_since = min(self._left_since, now)
         if self._flushes and now >= self._left_since + _STUCK_SECONDS:
             # Whoever puts something may have been interrupted by the very one who flushes.
-            self._lanes.add(self._intake.take_left(), None, now, clock)
+            self._hold(self._intake.take_left(), None, now, clock)
             self._left_since = float("inf")
         else:
             self._look_again = now + _LOOK_SECONDS
@@ -421,7 +426,11 @@ class Courier:
 
     def _add(self, load: Load, now: float, clock: int) -> None:
         messages = [stored.message for stored in load.stored]
-        self._lanes.add(messages, [stored.place for stored in load.stored], now, clock)
+        self._hold(messages, [stored.place for stored in load.stored], now, clock)
+
+    def _hold(self, messages: Sequence[Message], places: Sequence[Place | None] | None, now: float, clock: int) -> None:
+        self._lanes.add(messages, places, now, clock)
+        self._intake.held_elsewhere(self._lanes.count, self._lanes.cost_bytes)
 
     def _mark_flushes(self, now: float) -> None:
         for flush in self._flushes:
@@ -515,6 +524,7 @@ class Courier:
             holding(partial(self._backlog.spool.retract, _places(answered.job.tickets)))
 
     def _settle(self, settled: Settled) -> None:
+        self._intake.held_elsewhere(self._lanes.count, self._lanes.cost_bytes)
         holding(partial(self._keep, settled))
         self._report(settled.outcome)
 
@@ -544,6 +554,25 @@ class Courier:
                 self._reporter.tell(f"what takes outcomes in the background raised {type(error).__name__}")
         if self._listener is not None:
             self._listener.tell(outcome)
+        elif self.tells_refused:
+            # What `flush` and `close` return is often not looked at, least of all at the end of a `with`.
+            self._tell_refused(outcome)
+
+    def _tell_refused(self, outcome: Outcome) -> None:
+        if outcome.rejected:
+            count, last = self._ledger.stats().rejected, outcome.rejected[-1]
+            places = [last.field] if _FIELD.fullmatch(last.field) else []
+            if last.status is not None:
+                places.append(f"HTTP {last.status}")
+            why = f", the last for {', '.join(places)}" if places else ""
+            where = "they are kept with their reasons"
+            if self._keeping.rejected is None:
+                where = "dead_letters= keeps them with their reasons, on_outcome= is told of them"
+            self._reporter.tell("messages were rejected", f"{count:,} so far{why}; {where}; stats() counts them")
+        for cause in (Cause.REFUSED_TOGETHER, Cause.COUNT_MISMATCH):
+            # Other causes were told when the request failed.
+            if count := sum(each.cause is cause for each in outcome.unknown):
+                self._reporter.tell(cause.value, f"{count:,} perhaps applied, and not sent again")
 
     def _stop(self, stop: Stop) -> None:
         self.is_stopping = True
@@ -581,7 +610,7 @@ class Courier:
         """
         detail = "the transport was closed before it could be delivered"
         if self._intake.has_left:
-            self._intake.put_left(self._lanes.count, self._lanes.cost_bytes)
+            self._intake.put_left()
         messages, places = self._intake.take()
         failed = [
             Failed(message, Cause.GIVEN_UP, detail)

@@ -253,8 +253,8 @@ class Buffered:
     flush_after_seconds: float = field(default=1.0, validator=_seconds(most=3600, or_least=True))
     max_held_messages: int = field(default=100_000, validator=_count(1_000_000_000))
     max_held_bytes: int = field(default=64 * 2**20, validator=_count(1 << 50))
-    when_full: Literal["drop", "block", "spill"] | None = field(
-        default=None, validator=_or_none(_one_of("drop", "block", "spill"))
+    when_full: Literal["drop", "block", "pace", "spill"] | None = field(
+        default=None, validator=_or_none(_one_of("drop", "block", "pace", "spill"))
     )
     block_seconds: float = field(default=1.0, validator=_seconds(most=3600, or_least=True))
     max_in_flight: int = field(default=4, validator=_count(4))
@@ -270,7 +270,7 @@ class Buffered:
 
     def __attrs_post_init__(self) -> None:
         if self.when_full == "spill" and self.spool is None:
-            raise InvalidValue("when_full", "'drop' or 'block' where there is no spool", "'spill'")
+            raise InvalidValue("when_full", "'drop', 'block' or 'pace' where there is no spool", "'spill'")
         if self.spool is not None and self.max_tries is not None:
             raise InvalidValue("max_tries", "None with a spool, which keeps messages until they are delivered", "given")
 

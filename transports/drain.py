@@ -147,6 +147,8 @@ def drain(
             with _listening(told) as listener:
                 transport = BufferedTransport(project, spool=path, post=post)
                 transport.settled_in_background = tally.add
+                # The result tells it, with the reasons.
+                transport._courier.tells_refused = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 try:
                     end = _deliver(transport, tally, patience_seconds, _left(there), on_progress)
                     # From here on it is told by the result.

@@ -78,6 +78,10 @@ class Intake:
         self._taken_count = 0
         self._taken_cost = 0
         self._spilled_taken = 0
+        # What was put and is in memory no more, less what came into memory from a spool. What is on its way from here
+        # to the lanes is not in it, so that at no moment there seems to be more room than there is.
+        self._gone_count = 0
+        self._gone_cost = 0
         # What was left, with what it takes; how many messages ever were left, put after all, and taken as they were.
         # Whoever holds this lock waits for nothing.
         self._leaving = threading.RLock()
@@ -162,13 +166,9 @@ class Intake:
         with self._leaving:
             return self._put_count + self._spilled_put + self._left_count - self._left_put
 
-    def put(self, messages: tuple[Message, ...], held_count: int, held_cost: int) -> int:
+    def put(self, messages: tuple[Message, ...]) -> int:
         """
         Accept as many of *messages* as there is room for, from the first on, and return how many.
-
-        Args:
-            messages: In order.
-            held_count, held_cost: Of what is held elsewhere in memory.
         """
         if len(messages) == 1:
             count, cost = 1, len(messages[0].body) + MESSAGE_COST_BYTES
@@ -178,24 +178,24 @@ class Intake:
         me = threading.get_ident()
         if me in HOLDERS:
             if self._putter != me:
-                return self._leave(messages, cost, held_count, held_cost)
+                return self._leave(messages, cost)
             # A signal handler or finaliser inside of this very call: what it needs is its own.
             with self._lock:
-                return self._put(messages, cost, held_count, held_cost)
+                return self._put(messages, cost)
         try:
             HOLDERS.add(me)
             with self._lock:
                 try:
                     self._putter = me
                     if self._left:
-                        self._put_left(held_count, held_cost)
-                    return self._put(messages, cost, held_count, held_cost)
+                        self._put_left()
+                    return self._put(messages, cost)
                 finally:
                     self._putter = 0
         finally:
             HOLDERS.discard(me)
 
-    def put_left(self, held_count: int, held_cost: int) -> bool:
+    def put_left(self) -> bool:
         """
         Put what was left; False if whoever puts something now has to do it.
         """
@@ -204,14 +204,14 @@ class Intake:
             if self._putter != me:
                 return False
             with self._lock:
-                self._put_left(held_count, held_cost)
+                self._put_left()
                 return True
         try:
             HOLDERS.add(me)
             if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
                 return False
             # What a finaliser puts meanwhile is left, and comes last.
-            self._put_left(held_count, held_cost)
+            self._put_left()
             return True
         finally:
             # Whether it was taken is not asked of a variable: a signal handler may raise before there is one.
@@ -251,6 +251,14 @@ class Intake:
         for messages, places in handfuls:
             stored.extend(repeat(None, len(messages)) if places is None else places)
         return taken, stored
+
+    def held_elsewhere(self, count: int, cost_bytes: int) -> None:
+        """
+        So much is in memory of what was taken from here or read back: to be said by the delivering side whenever that
+        changes.
+        """
+        self._gone_count = self._taken_count - count
+        self._gone_cost = self._taken_cost - cost_bytes
 
     def spilled_from(self) -> tuple[Segment, int] | None:
         """
@@ -297,9 +305,9 @@ class Intake:
         finally:
             self._lock.release()
 
-    def _put(self, messages: tuple[Message, ...], cost: int, held_count: int, held_cost: int) -> int:
+    def _put(self, messages: tuple[Message, ...], cost: int) -> int:
         count = len(messages)
-        has_room = self._has_room(held_count + count, held_cost + cost)
+        has_room = self._has_room(count, cost)
         places = None
         if self._spool is not None and (has_room or self._spills):
             try:
@@ -317,28 +325,28 @@ class Intake:
             self._handfuls.append((messages, places))
             return count
         if count > 1:
-            return self._put_one_by_one(messages, held_count, held_cost)
+            return self._put_one_by_one(messages)
         return 0
 
     def _has_room(self, more_count: int, more_cost: int) -> bool:
         return (
-            self._put_count - self._taken_count + more_count <= self._max_messages
-            and self._put_cost - self._taken_cost + more_cost <= self._max_cost_bytes
+            self._put_count - self._gone_count + more_count <= self._max_messages
+            and self._put_cost - self._gone_cost + more_cost <= self._max_cost_bytes
         )
 
-    def _leave(self, messages: tuple[Message, ...], cost: int, held_count: int, held_cost: int) -> int:
+    def _leave(self, messages: tuple[Message, ...], cost: int) -> int:
         count = len(messages)
         with self._leaving:
             waiting = self._left_count - self._left_put - self._left_taken
             # What spills needs no room for long.
-            if self._spills or self._has_room(held_count + waiting + count, held_cost + self._left_cost + cost):
+            if self._spills or self._has_room(waiting + count, self._left_cost + cost):
                 self._left_cost += cost
                 self._left_count += count
                 self._left.append((messages, cost))
                 return count
-        return self._put_one_by_one(messages, held_count, held_cost) if count > 1 else 0
+        return self._put_one_by_one(messages) if count > 1 else 0
 
-    def _put_left(self, held_count: int, held_cost: int) -> None:
+    def _put_left(self) -> None:
         while True:
             with self._leaving:
                 if not self._left:
@@ -356,7 +364,7 @@ class Intake:
                     self.trouble = None
             with self._leaving:
                 if self._left and self._left[0] is left:
-                    has_room = self._has_room(held_count + count, held_cost + cost)
+                    has_room = self._has_room(count, cost)
                     if self._spills and places and not (has_room and self._spilled_put == self._spilled_taken):
                         self._spill(places)
                         handful = None
@@ -383,9 +391,9 @@ class Intake:
                 self._spilled_segments.append((place.segment, place.start))
         self._spilled_put += len(places)
 
-    def _put_one_by_one(self, messages: tuple[Message, ...], held_count: int, held_cost: int) -> int:
+    def _put_one_by_one(self, messages: tuple[Message, ...]) -> int:
         for index, message in enumerate(messages):
-            if not self.put((message,), held_count, held_cost):
+            if not self.put((message,)):
                 return index
         return len(messages)
 

@@ -8,6 +8,7 @@ import contextlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -21,6 +22,7 @@ OnOutcome: TypeAlias = Callable[[Outcome], None]
 
 _MOST_UNTOLD: Final = 10_000
 """Messages in outcomes that wait for a slow callback; beyond that they are no longer told, only counted."""
+_LOOK_SECONDS: Final = 0.005
 
 
 class Listener:
@@ -74,6 +76,15 @@ class Listener:
                     self._call(self._outcomes.get_nowait())
         finally:
             self._calling.release()
+
+    def wait(self, seconds: float) -> None:
+        """
+        Wait, so long at most, until everything is told that is to be told by now.
+        """
+        told, end = self._told, time.monotonic() + seconds
+        self.call()
+        while self._heard < told and time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)
 
     def close(self, seconds: float) -> None:
         """

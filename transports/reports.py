@@ -53,7 +53,8 @@ class Reporter:
                 return
             self._told[cause] = now
             more = self._untold.pop(cause, 0)
-        since = f" ({more:,} times more since it was last told)" if more else ""
+        times = "once" if more == 1 else f"{more:,} times"
+        since = f" ({times} more since it was last told)" if more else ""
         # The cause is the template, because what collects errors groups by it.
         template = cause.replace("%", "%%") + "%s%s"
         # A handler of the application must not stop the delivery.

@@ -48,7 +48,7 @@ from mixwire.core import (
 from mixwire.core.foreign import messages_from_json
 from mixwire.core.limits import NESTING
 from mixwire.testing import Judge, LostAnswer, Mute, Status
-from mixwire.transports import BufferedTransport, Network, SyncTransport, Transport
+from mixwire.transports import BufferedTransport, Network, Stats, SyncTransport, Transport
 
 if TYPE_CHECKING:
     from conftest import Arrivals
@@ -292,9 +292,11 @@ def test_what_is_no_message_is_refused_and_nothing_is_sent(
     kind: Make, endpoint: str, text: Any, sentence: str, arrivals: Arrivals, open_: Make
 ) -> None:
     consumer = open_(kind, **urls(arrivals.url))
-    with pytest.raises(InvalidValue) as caught:
+    with pytest.raises(MixpanelException) as caught:
         consumer.send(endpoint, text)
     assert str(caught.value) == sentence
+    assert isinstance(caught.value.__cause__, InvalidValue)
+    assert caught.value.records == ()
     flushed(consumer)
     assert arrivals.requests == []
 
@@ -302,8 +304,9 @@ def test_what_is_no_message_is_refused_and_nothing_is_sent(
 @both
 def test_a_message_that_is_too_large_is_refused(kind: Make, arrivals: Arrivals, open_: Make) -> None:
     consumer = open_(kind, **urls(arrivals.url))
-    with pytest.raises(LimitExceeded, match=r"^json_message must be at most"):
+    with pytest.raises(MixpanelException, match=r"^json_message must be at most") as caught:
         consumer.send("events", event(filling=["x" * 200] * 6_000))
+    assert isinstance(caught.value.__cause__, LimitExceeded)
     assert arrivals.requests == []
 
 
@@ -316,7 +319,7 @@ def test_what_is_too_deep_is_refused_in_words(kind: Make, depth: int, form: str,
     refusal = ""
     try:
         assert consumer.send("events", form % deep)
-    except InvalidValue as fault:
+    except MixpanelException as fault:
         refusal = str(fault)
     too_deep = f"json_message must be at most {NESTING.maximum} levels deep, not {NESTING.maximum + 1}"
     assert refusal in (too_deep, "json_message must be a JSON object, not broken JSON")
@@ -406,7 +409,7 @@ def test_a_project_secret_is_taken_as_credentials(kind: Make, arrivals: Arrivals
 @pytest.mark.parametrize(
     ("secret", "sentence"),
     [
-        ("", "api_secret must be given, not empty"),
+        ("", "api_secret must be printable ASCII without spaces, not empty"),
         (5, "api_secret must be a str, not int"),
         ("hush\r\nX: 1", "api_secret must be printable ASCII without spaces, not with other characters"),
         ("hush:hush", "api_secret must be without a colon, which ends it in the header, not with one"),
@@ -525,6 +528,12 @@ def test_an_old_event_stays_where_its_sender_chose_to_send_events(posted: Posted
         ("127.0.0.1:8443", "https://127.0.0.1:8443"),
         ("[::1]:8443", "https://[::1]:8443"),
         ("[2001:db8::1]", "https://[2001:db8::1]"),
+        ("track.example.org/mp", "https://track.example.org/mp"),
+        ("track.example.org:8443/a-b/c.d_e~f/", "https://track.example.org:8443/a-b/c.d_e~f"),
+        ("track.example.org/", "https://track.example.org"),
+        ("[::1]:8443/mp", "https://[::1]:8443/mp"),
+        ("mixpanel.com.example/mp", "https://mixpanel.com.example/mp"),
+        ("notmixpanel.com/mp", "https://notmixpanel.com/mp"),
     ],
 )
 def test_a_host_by_its_name_gives_all_addresses(host: str, base: str, posted: Posted) -> None:
@@ -534,12 +543,26 @@ def test_a_host_by_its_name_gives_all_addresses(host: str, base: str, posted: Po
     assert posted.urls() == [base + path for path in NAMES.values()]
 
 
+def test_an_address_of_its_own_is_not_below_the_path_of_the_host(posted: Posted) -> None:
+    consumer = Consumer(api_host="track.example.org/mp", events_url="https://events.example/e/track")
+    for endpoint, text in TEXTS.items():
+        consumer.send(endpoint, text())
+    base = "https://track.example.org/mp"
+    assert posted.urls() == [
+        "https://events.example/e/track",
+        base + "/engage",
+        base + "/groups",
+        "https://events.example/e/import",
+    ]
+
+
 def test_without_a_host_it_is_the_server_in_the_us(posted: Posted) -> None:
     Consumer().send("events", event())
     assert posted.urls() == ["https://api.mixpanel.com/track"]
 
 
 HOST: Final = "api_host must be the name of a host, such as 'api-eu.mixpanel.com', not "
+ALONE: Final = "api_host must be a host of Mixpanel by its name alone, such as 'api-eu.mixpanel.com', not a path there"
 
 
 @both
@@ -547,8 +570,19 @@ HOST: Final = "api_host must be the name of a host, such as 'api-eu.mixpanel.com
     ("host", "sentence"),
     [
         ("https://api-eu.mixpanel.com", HOST + "a URL"),
-        ("api-eu.mixpanel.com/", HOST + "a URL"),
-        ("api-eu.mixpanel.com/track", HOST + "a URL"),
+        ("api-eu.mixpanel.com/", ALONE),
+        ("api-eu.mixpanel.com/track", ALONE),
+        ("API.Mixpanel.com:443/track", ALONE),
+        ("mixpanel.com/mp", ALONE),
+        ("http://127.0.0.1/mp", HOST + "a URL"),
+        ("track.example.org/mp?verbose=1", HOST + "something else"),
+        ("track.example.org/mp#top", HOST + "something else"),
+        ("user:hush@track.example.org/mp", HOST + "something else"),
+        ("track.example.org/mp/../x", HOST + "something else"),
+        ("track.example.org//mp", HOST + "something else"),
+        ("track.example.org/m p", HOST + "something else"),
+        ("/mp", HOST + "something else"),
+        ("-track.example.org/mp", "api_host must be a URL with the name of a host, not one with an impossible name"),
         ("", HOST + "something else"),
         ("api eu", HOST + "something else"),
         ("user:hush@api.mixpanel.com", HOST + "something else"),
@@ -1105,7 +1139,7 @@ def test_a_flush_to_a_server_that_is_not_there_ends(closed_url: str, open_: Make
     consumer = open_(BufferedConsumer, **urls(closed_url))
     consumer.send("events", event())
     begun = time.monotonic()
-    with pytest.raises(MixpanelException, match="1 messages are not delivered yet"):
+    with pytest.raises(MixpanelException, match="1 message is not delivered yet"):
         consumer.flush()
     assert time.monotonic() - begun < GUARD_SECONDS / 2
 
@@ -1129,13 +1163,11 @@ def test_what_was_refused_can_be_sent_again_also_when_something_else_is_late(
     consumer = open_(BufferedConsumer, events_url=f"{judge.url}/track", people_url=f"{closed_url}/engage")
     consumer.send("events", event())
     consumer.send("people", people())
-    with pytest.raises(MixpanelException, match="1 messages are not delivered yet") as caught:
+    with pytest.raises(MixpanelException, match="1 message is not delivered yet") as caught:
         consumer.flush()
     assert (caught.value.message, caught.value.endpoint) == (f"[{event()}]", "events")
     late, refused = str(caught.value).split("; 1 of 1 not delivered; ")
-    assert late.startswith(
-        "1 messages are not delivered yet; they are kept and tried again (the server was not reached: "
-    )
+    assert late.startswith("1 message is not delivered yet; it is kept and tried again (the server was not reached: ")
     assert refused.startswith("rejected: HTTP 400")
 
 
@@ -1179,20 +1211,40 @@ def test_a_failure_for_which_no_time_is_left_names_the_last_answer(
     assert caught.value.status == 503
 
 
+@pytest.mark.usefixtures("impatient")
 def test_flush_says_once_for_how_many_messages_there_was_no_room(
-    monkeypatch: pytest.MonkeyPatch, arrivals: Arrivals, open_: Make
+    monkeypatch: pytest.MonkeyPatch, closed_url: str, open_: Make
 ) -> None:
-    buffered_with(monkeypatch, flush_after_seconds=3600.0, max_held_messages=2)
-    consumer = open_(BufferedConsumer, **urls(arrivals.url))
-    for dropped in (3, 1):
-        for number in range(2 + dropped):
+    buffered_with(monkeypatch, flush_after_seconds=0.0, max_held_messages=2)
+    consumer = open_(BufferedConsumer, **urls(closed_url))
+    late = r"^2 messages are not delivered yet; they are kept and tried again \(the server was not reached: [^;]*\)"
+    consumer.send("events", f"[{event(1)},{event(2)}]")
+    (transport,) = consumer._transports.values()
+    eventually(lambda: transport.troubles)
+    for dropped, sentence in (
+        (3, "; 3 messages were dropped, because there was no room for them"),
+        (1, "; 1 message was dropped, because there was no room for it"),
+        (0, ""),
+    ):
+        begun = time.monotonic()
+        for number in range(dropped):
             assert consumer.send("events", event(number)) is True
-        with pytest.raises(MixpanelException) as caught:
+        # Nobody waits in an outage.
+        assert time.monotonic() - begun < GUARD_SECONDS / 2
+        with pytest.raises(MixpanelException, match=late + f"{sentence}$") as caught:
             consumer.flush()
-        assert str(caught.value) == f"{dropped} messages were dropped, because there was no room for them"
         assert (caught.value.message, caught.value.records) == (None, ())
-        consumer.flush()
-    assert len(arrivals.records("/track")) == 4
+
+
+def test_a_loop_that_is_faster_than_the_server_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, judge: Judge, open_: Make
+) -> None:
+    buffered_with(monkeypatch, max_held_messages=20)
+    consumer = open_(BufferedConsumer, 10, **urls(judge.url))
+    for number in range(300):
+        assert consumer.send("events", event(number)) is True
+    consumer.flush()
+    assert judge.counts().events == 300
 
 
 def test_a_flush_is_not_late_because_others_go_on_sending(judge: Judge, open_: Make) -> None:
@@ -1269,6 +1321,48 @@ def test_a_front_door_sends_by_way_of_it(kind: Make, judge: Judge) -> None:
     assert dict(imported.headers)["Authorization"] == basic("secret:")
 
 
+def test_a_front_door_has_the_figures_of_the_consumer(judge: Judge, closed_url: str, open_: Make) -> None:
+    consumer = open_(BufferedConsumer, events_url=f"{judge.url}/track", people_url=f"{closed_url}/engage")
+    mp = Mixpanel("T0", consumer)
+    mp.track("user-1", "Opened")
+    mp.people_set("user-1", {"plan": "pro"})
+    assert mp.stats() == consumer.stats() == Stats(accepted=2, held=2)
+    eventually(lambda: mp.stats().delivered)
+    assert mp.stats() == Stats(accepted=2, delivered=1, held=1)
+    consumer.send("events", event(token="T1"))
+    assert mp.stats().accepted == 3
+
+
+def test_a_front_door_counts_what_its_consumer_could_not_deliver(closed_url: str, open_: Make) -> None:
+    consumer = open_(Consumer, **urls(closed_url), retry_limit=0)
+    mp = Mixpanel("T0", consumer)
+    with pytest.raises(MixpanelException):
+        mp.track("user-1", "Opened")
+    assert mp.stats() == Stats(accepted=1, failed=1)
+
+
+@both
+def test_one_of_the_callers_on_top_of_it_is_counted_as_any_of_the_callers(kind: Any, judge: Judge, open_: Make) -> None:
+    class Choosy(kind):  # type: ignore[misc]
+        def send(self, endpoint: str, json_message: str, api_key: Any = None, api_secret: Any = None) -> bool:
+            return True
+
+    mp = Mixpanel("T0", open_(Choosy))
+    mp.track("user-1", "Opened")
+    assert mp.stats() == Stats(accepted=1, delivered=1)
+
+
+@both
+def test_one_of_the_callers_on_top_of_it_may_have_stats_of_another_kind(kind: Any, judge: Judge, open_: Make) -> None:
+    class Counting(kind):  # type: ignore[misc]
+        def stats(self) -> str:
+            return "many"
+
+    mp = Mixpanel("T0", open_(Counting, **urls(judge.url)))
+    mp.track("user-1", "Opened")
+    assert mp.stats() == Stats(accepted=1, delivered=1)
+
+
 @pytest.mark.parametrize(("kind", "transport"), [(Consumer, SyncTransport), (BufferedConsumer, BufferedTransport)])
 def test_what_it_is_given_goes_over_a_transport_of_ours(
     kind: Make, transport: type[Transport], judge: Judge, open_: Make
@@ -1318,7 +1412,9 @@ def test_one_of_the_callers_may_replace_everything_but_the_name(kind: Any) -> No
     with Mixpanel("T0", consumer) as mp:
         mp.track("user-1", "Opened")
         mp.alias("user-1", "device-1")
+        assert mp.stats() == Stats(accepted=2, delivered=2)
     assert consumer.endpoints == ["events", "events"]
+    assert consumer.stats() == Stats()
 
 
 def test_a_job_of_a_queue_is_sent_by_a_worker_with_its_secret(judge: Judge, open_: Make) -> None:

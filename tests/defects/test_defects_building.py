@@ -276,7 +276,7 @@ def test_b36_an_identity_command_is_the_same_bytes_each_time_it_is_sent(
 )
 def test_b37_an_api_host_that_is_no_host_is_refused_when_the_consumer_is_made(host: str) -> None:
     for kind in (mixpanel.Consumer, mixpanel.BufferedConsumer):
-        with pytest.raises(InvalidValue, match=r"^api_host must be the name of a host, such as 'api-eu.mixpanel.com'"):
+        with pytest.raises(InvalidValue, match=r"^api_host must be .*, such as 'api-eu.mixpanel.com', not "):
             kind(api_host=host)
     assert official.Consumer(api_host=host)._endpoints["events"] == f"https://{host}/track"
 

@@ -79,7 +79,7 @@ def test_spilled_messages_are_read_across_segments(tmp_path: Path) -> None:
     spool = Spool(tmp_path, project=PROJECT, delivers=True, max_segment_bytes=1_000)
     backlog, intake = backlog_of(spool, room=Room(max_messages=1, max_bytes=1 << 20))
     for step in range(40):
-        intake.put((update(step),), 0, 0)
+        intake.put((update(step),))
     read = []
     while (loaded := backlog.load_spilled(1_000)) is not None:
         load, following = loaded
@@ -95,7 +95,7 @@ def test_row_51_spilled_messages_whose_segment_is_gone_are_lost_and_counted(tmp_
     spool = Spool(tmp_path, project=PROJECT, delivers=True, max_segment_bytes=1_000)
     backlog, intake = backlog_of(spool, room=Room(max_messages=1, max_bytes=1 << 20))
     for step in range(20):
-        intake.put((update(step),), 0, 0)
+        intake.put((update(step),))
     assert backlog.give_up_spilled() == 0
     spool.close()
     assert backlog.load_spilled(1_000) is None

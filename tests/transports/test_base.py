@@ -36,6 +36,12 @@ def test_a_new_ledger_is_empty() -> None:
     )
 
 
+def test_the_figures_of_several_add_up() -> None:
+    each = [Stats(accepted=3, delivered=1, dropped=2), Stats(accepted=6, rejected=1, failed=2, unknown=2, held=1)]
+    assert Stats.total(each) == Stats(accepted=9, delivered=1, rejected=1, failed=2, unknown=2, dropped=2, held=1)
+    assert Stats.total([]) == Stats()
+
+
 def test_what_is_accepted_is_held_until_it_is_settled_or_dropped() -> None:
     ledger = Ledger()
     ledger.accept(15)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import json
 import logging
 import threading
 import time
@@ -24,6 +25,7 @@ from worlds import (
     DOWN,
     GOOD,
     LOST,
+    NOW,
     PROJECT,
     Ear,
     Gate,
@@ -44,10 +46,11 @@ from worlds import (
     update,
 )
 
-from mixwire.core import Answer, Cause, InvalidValue, NoResponse, Outcome, Project, Request, Response
+from mixwire.core import Answer, Cause, InvalidValue, NoResponse, Outcome, Project, Request, Response, Track, encode
 from mixwire.transports import BufferedTransport, SpoolSettings
 from mixwire.transports.courier import Courier
 from mixwire.transports.disk import Disk
+from mixwire.transports.journal import holding
 
 HOUR_SECONDS = 3600.0
 BOTH = pytest.mark.parametrize("background", [True, False], ids=["threads", "no threads"])
@@ -256,6 +259,86 @@ def test_a_blocked_send_drops_at_its_deadline() -> None:
     with Watch():
         buffered.send(event(5))
     assert buffered.stats().dropped == 1
+    buffered.close(0.0)
+
+
+@BOTH
+def test_a_send_that_keeps_pace_waits_as_long_as_the_server_takes_messages(background: bool) -> None:
+    world = World(lambda _request: (time.sleep(0.02), GOOD)[1])
+    buffered = transport(
+        world, background=background, max_messages=1, max_held_messages=2, when_full="pace", block_seconds=0.3
+    )
+    with Watch():
+        buffered.send(*[update(number) for number in range(30)])
+    buffered.close()
+    assert world.steps() == list(range(30))
+    assert buffered.stats().dropped == 0
+
+
+@BOTH
+def test_a_send_that_keeps_pace_waits_for_no_batch_to_become_full(background: bool) -> None:
+    world = World()
+    buffered = transport(
+        world,
+        background=background,
+        max_held_messages=2,
+        flush_after_seconds=HOUR_SECONDS,
+        when_full="pace",
+        block_seconds=30.0,
+    )
+    with Watch():
+        buffered.send(*events(6))
+    buffered.close()
+    assert sorted(world.numbers()) == list(range(6))
+
+
+@BOTH
+def test_a_send_that_keeps_pace_drops_at_once_in_an_outage(background: bool) -> None:
+    buffered = transport(
+        World(lambda _request: DOWN), background=background, max_held_messages=5, when_full="pace", block_seconds=60.0
+    )
+    buffered.send(*events(5))
+    eventually(lambda: (buffered.flush(0.01), buffered.troubles)[1])
+    with Watch():
+        buffered.send(*events(200, start=5))
+    assert buffered.stats().dropped == 200
+    buffered.close(0.0)
+
+
+def test_a_send_that_keeps_pace_drops_when_nothing_is_settled_for_long() -> None:
+    buffered = transport(World(Gate()), max_held_messages=5, when_full="pace", block_seconds=0.05)
+    buffered.send(*events(5))
+    with Watch():
+        buffered.send(event(5))
+    assert buffered.stats().dropped == 1
+    buffered.close(0.0)
+
+
+@pytest.mark.parametrize("when_full", ["block", "pace"])
+def test_whoever_interrupts_what_has_a_lock_does_not_wait_for_room(when_full: Any) -> None:
+    buffered = transport(World(Gate()), max_held_messages=5, when_full=when_full, block_seconds=60.0)
+    buffered.send(*events(5))
+    with Watch():
+        holding(lambda: buffered.send(event(5)))
+    assert buffered.stats().dropped == 1
+    buffered.close(0.0)
+
+
+def test_there_is_never_more_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffered = transport(World(Gate()), max_held_messages=3)
+    add = buffered._lanes.add
+
+    def add_late(*arguments: Any) -> None:
+        # While they are neither here nor there.
+        sender = threading.Thread(target=buffered.send, args=events(3, start=3))
+        sender.start()
+        sender.join(5.0)
+        add(*arguments)
+
+    monkeypatch.setattr(buffered._lanes, "add", add_late)
+    buffered.send(*events(3))
+    eventually(lambda: buffered.stats().accepted == 6)
+    assert (buffered.stats().held, buffered.stats().dropped) == (3, 3)
     buffered.close(0.0)
 
 
@@ -480,7 +563,7 @@ def test_a_flush_that_a_close_overtakes_ends(background: bool, monkeypatch: pyte
 @BOTH
 def test_row_72_after_close_messages_come_back_and_nothing_else_happens(background: bool) -> None:
     world = World()
-    buffered = transport(world, background=background)
+    buffered = transport(world, background=background, flush_after_seconds=HOUR_SECONDS)
     buffered.send(event(0))
     assert len(buffered.close().delivered) == 1
     outcome = buffered.send(event(1), event(2))
@@ -810,6 +893,14 @@ def test_row_65_where_no_thread_can_be_started_flush_delivers(no_thread_starts: 
     assert len(buffered.close(5.0).delivered) == 1
     assert sorted(world.numbers()) == list(range(11))
     assert heard.bodies() == bodies_of(events(11))
+
+
+def test_row_65_where_no_thread_can_be_started_nobody_keeps_pace(no_thread_starts: Callable[[], None]) -> None:
+    buffered = transport(World(), max_held_messages=5, when_full="pace", block_seconds=60.0)
+    with Watch():
+        buffered.send(*events(6))
+    assert buffered.stats().dropped == 1
+    assert len(buffered.close().delivered) == 5
 
 
 def test_row_65_threads_are_tried_again_later(no_thread_starts: Callable[[], None]) -> None:
@@ -1222,6 +1313,99 @@ def test_no_payload_and_no_secret_is_logged(caplog: pytest.LogCaptureFixture, tm
             buffered.close(0.1)
     assert "payload-canary" not in caplog.text
     assert "T0" not in caplog.text
+
+
+def refusing(field: str) -> Callable[[Request], Answer]:
+    """
+    A server that refuses the first record of each request, and repeats it.
+    """
+
+    def rule(request: Request) -> Answer:
+        records = json.loads(request.body)
+        rows = [{"index": 0, "field": field, "message": f"payload-canary {request.body!r}"}]
+        said = {"code": 400, "failed_records": rows, "num_records_imported": len(records) - 1}
+        return Response(status=400, body=json.dumps(said).encode())
+
+    return rule
+
+
+WHERE = "dead_letters= keeps them with their reasons, on_outcome= is told of them; stats() counts them"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("properties.time", ", the last for properties.time, HTTP 400"),
+        ("properties.$insert_id", ", the last for properties.$insert_id, HTTP 400"),
+        ("", ", the last for HTTP 400"),
+        ("payload-canary", ", the last for HTTP 400"),
+        ("0123456789abcdef0123456789abcdef", ", the last for HTTP 400"),
+    ],
+)
+def test_what_the_server_rejects_is_told_without_its_words(
+    field: str, said: str, background: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = Project("T0", events="import")
+    made = [Track("Opened", distinct_id="u1", time=NOW, insert_id=f"payload-canary-{number}") for number in range(3)]
+    messages = [encode(each, project) for each in made]
+    with BufferedTransport(project, post=refusing(field), background=background) as buffered:
+        buffered.send(*messages[:2])
+        buffered.flush()
+        # The same cause is not told again so soon.
+        buffered.send(messages[2])
+    assert caplog.messages == [f"messages were rejected: 1 so far{said}; {WHERE}"]
+
+
+def test_what_was_refused_together_is_told_with_how_many(caplog: pytest.LogCaptureFixture) -> None:
+    with transport(World(lambda _request: BAD)) as buffered:
+        buffered.send(addition(0), addition(1))
+        buffered.flush()
+    assert caplog.messages == ["the server refused records without saying which: 2 perhaps applied, and not sent again"]
+
+
+def test_who_hears_of_outcomes_needs_no_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    heard = Ear()
+    with transport(World(lambda _request: BAD), on_outcome=heard) as buffered:
+        buffered.send(event(0), update(0))
+    assert len(heard.total.rejected) == 2
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("place", ["spool", "dead_letters"])
+def test_who_keeps_what_is_rejected_is_told_so(place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    options: Any = {place: tmp_path / "kept"}
+    with transport(World(lambda _request: BAD), **options) as buffered:
+        buffered.send(event(0))
+    said = "1 so far, the last for HTTP 400; they are kept with their reasons; stats() counts them"
+    assert caplog.messages == [f"messages were rejected: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (6, "5 messages are lost or in doubt and 1 message had been dropped"),
+        (9, "5 messages are lost or in doubt and 4 messages had been dropped"),
+        (1, "1 message is lost or in doubt"),
+    ],
+)
+def test_what_a_close_leaves_undelivered_or_dropped_is_told_on_one_line(
+    count: int, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    buffered = transport(World(), max_held_messages=5, flush_after_seconds=HOUR_SECONDS)
+    buffered.send(*events(count))
+    caplog.clear()
+    buffered.close(0.0)
+    assert [line for line in caplog.messages if "closed" in line] == [f"closed before everything was delivered: {said}"]
+
+
+def test_what_was_dropped_is_told_by_a_close_that_delivers_all_else(caplog: pytest.LogCaptureFixture) -> None:
+    with transport(World(), max_held_messages=5, flush_after_seconds=HOUR_SECONDS) as buffered:
+        buffered.send(*events(7))
+    assert caplog.messages == [
+        "the buffer is full: messages are dropped",
+        "closed before everything was delivered: 2 messages had been dropped",
+    ]
 
 
 def test_one_cause_is_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:

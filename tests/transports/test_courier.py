@@ -58,7 +58,7 @@ class Post:
         return self.world.post(request)
 
     def put(self, *messages: object) -> None:
-        assert self.intake.put(messages, 0, 0) == len(messages)  # type: ignore[arg-type]
+        assert self.intake.put(messages) == len(messages)  # type: ignore[arg-type]
 
     def turn(self, posts_until: float = float("inf")) -> None:
         self.courier.turn(float("-inf"), posts_until)

@@ -169,10 +169,13 @@ def test_what_a_spool_refuses_its_description_refuses(name: str, tmp_path: Path)
             "max_held_bytes must be from 1 to 1,125,899,906,842,624, not a number",
         ),
         (lambda: Buffered(exit_seconds=-1), "exit_seconds must be at least 0 and at most 3,600 seconds, not -1"),
-        (lambda: Buffered(when_full="burst"), "when_full must be one of 'drop', 'block', 'spill', not another value"),  # type: ignore[arg-type]
+        (
+            lambda: Buffered(when_full="burst"),
+            "when_full must be one of 'drop', 'block', 'pace', 'spill', not another value",
+        ),  # type: ignore[arg-type]
         (
             lambda: Buffered(when_full="spill"),
-            "when_full must be 'drop' or 'block' where there is no spool, not 'spill'",
+            "when_full must be 'drop', 'block' or 'pace' where there is no spool, not 'spill'",
         ),
         (
             lambda: Buffered(spool="x", max_tries=5),

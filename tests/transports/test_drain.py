@@ -325,7 +325,7 @@ def test_somebody_who_only_looks_at_the_lock_is_nobody_who_delivers(
 
 
 def test_what_the_server_rejects_is_kept_with_the_reason(
-    tmp_path: Path, server: Server, run: Callable[..., Drained]
+    tmp_path: Path, server: Server, run: Callable[..., Drained], caplog: pytest.LogCaptureFixture
 ) -> None:
     store(tmp_path / "spool", event("bad-1", age_ms=6 * DAY_MS), event("good-1"))
     failure = {"index": 0, "insert_id": "bad-1", "field": "properties.time", "message": "bad"}
@@ -339,6 +339,8 @@ def test_what_the_server_rejects_is_kept_with_the_reason(
     assert (drained.end, drained.read, drained.delivered, drained.held) == ("done", 2, 1, 0)
     assert drained.rejected == {"properties.time: bad": 1}
     assert not drained.is_success
+    # The result says it.
+    assert (drained.troubles, caplog.messages) == ((), [])
     (kept,) = read_spool(tmp_path / "spool", section="rejected")
     assert kept.note is not None
     assert (kept.note.field, kept.note.reason) == ("properties.time", "bad")

@@ -38,6 +38,30 @@ def test_without_a_thread_they_wait_for_a_call() -> None:
     assert heard.outcomes == [ONE, TWO]
 
 
+@pytest.mark.parametrize("background", [True, False])
+def test_whoever_waits_has_everything_told_that_was_to_be_told(background: bool) -> None:
+    heard = Ear()
+    listener = Listener(lambda outcome: (time.sleep(0.02), heard(outcome))[1], Reporter(), background=background)
+    listener.tell(ONE)
+    listener.tell(TWO)
+    listener.wait(10.0)
+    assert heard.outcomes == [ONE, TWO]
+    # It goes on listening.
+    listener.tell(ONE)
+    listener.close(10.0)
+    assert heard.outcomes == [ONE, TWO, ONE]
+
+
+def test_whoever_waits_for_a_callback_that_blocks_gives_up() -> None:
+    is_over = threading.Event()
+    listener = Listener(lambda _outcome: (is_over.wait(), None)[1], Reporter())
+    listener.tell(ONE)
+    with Watch():
+        listener.wait(0.05)
+    is_over.set()
+    listener.close(10.0)
+
+
 def test_row_59_no_thread_is_started_when_none_may_be() -> None:
     heard = Ear()
     listener = Listener(heard, Reporter())

@@ -151,6 +151,54 @@ def test_row_57_with_a_spool_a_child_that_just_ends_loses_nothing(
     assert names == once("parent", *(f"child-{number}-{each}" for number in range(3) for each in range(20)))
 
 
+CHILD = [f"child-0-{each}" for each in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("method", "starter", "whose"),
+    [
+        ("fork", "Process", "inherited"),
+        ("fork", "Process", "own"),
+        ("fork", "Process", "without threads"),
+        ("fork", "Pool", "inherited"),
+        ("fork", "ProcessPoolExecutor", "inherited"),
+        ("forkserver", "Pool", "own"),
+        ("spawn", "Process", "own"),
+    ],
+)
+def test_row_57_children_of_multiprocessing_that_just_end_deliver_what_they_hold(
+    paper: Path, method: str, starter: str, whose: str
+) -> None:
+    _, err = run("ends", paper, method, starter, whose)
+    assert written_on(paper) == once("parent-1", *CHILD)
+    assert err == ""
+
+
+@pytest.mark.parametrize("starter", ["Process", "Pool", "ProcessPoolExecutor"])
+def test_row_57_a_child_delivers_by_a_transport_that_its_parent_goes_on_using(paper: Path, starter: str) -> None:
+    run("ends", paper, "fork", starter, "used")
+    assert written_on(paper) == once("parent-1", "parent-2", *CHILD)
+
+
+def test_row_57_a_child_that_ends_leaves_time_for_every_transport(paper: Path) -> None:
+    begun = time.monotonic()
+    _, err = run("ends", paper, "fork", "Process", "beside mute ones")
+    assert time.monotonic() - begun < 10.0
+    assert written_on(paper) == once("parent-1", *CHILD)
+    assert err.count("closed before everything was delivered: 1 message is left in memory") == 5
+
+
+@pytest.mark.parametrize("starter", ["Process", "ProcessPoolExecutor"])
+def test_row_57_the_end_of_a_process_waits_for_what_was_forgotten(paper: Path, starter: str) -> None:
+    run("ends", paper, "fork", starter, "forgotten")
+    assert written_on(paper) == once("parent-1", "forgotten")
+
+
+def test_row_57_whoever_listens_in_a_child_hears_of_everything_before_it_ends(paper: Path) -> None:
+    out, _ = run("ends", paper, "fork", "Process", "heard")
+    assert out == "heard 20\nheard 1\n"
+
+
 TEN = once(*map(str, range(10)))
 
 

@@ -28,10 +28,14 @@ def test_each_cause_is_told_once_a_minute_and_then_how_often_it_came_up(caplog: 
     reporter.tell("the cause")
     now.seconds = 60.0
     reporter.tell("the cause", "a detail")
+    reporter.tell("the cause", "a detail")
+    now.seconds = 120.0
+    reporter.tell("the cause")
     assert [record.getMessage() for record in caplog.records] == [
         "the cause: a detail",
         "another",
         "the cause: a detail (1,501 times more since it was last told)",
+        "the cause (once more since it was last told)",
     ]
     assert {(record.name, record.levelname) for record in caplog.records} == {("mixwire", "WARNING")}
 
