@@ -912,8 +912,10 @@ DOORS: Final[dict[str, tuple[Callable[[], object], str]]] = {
             ),
             (
                 "api-eu.mixpanel.com/track",
-                "api_host must be a host of Mixpanel by its name alone, such as 'api-eu.mixpanel.com', "
-                "not a path there",
+                (
+                    "api_host must be a host of Mixpanel by its name alone, such as 'api-eu.mixpanel.com', "
+                    "not a path there"
+                ),
             ),
             ("", "api_host must be the name of a host, such as 'api-eu.mixpanel.com', not something else"),
             (None, "api_host must be the name of a host, such as 'api-eu.mixpanel.com', not None"),
