@@ -561,3 +561,14 @@ def test_the_json_of_an_event_is_read_by_any_reader():
 def test_an_event_without_distinct_id_needs_a_user_or_a_device_that_is_text(value):
     with pytest.raises(InvalidValue, match="distinct_id must be given"):
         Track("Opened", properties={"$user_id": value})
+
+
+def test_a_subclass_is_made_as_one_and_is_as_immutable() -> None:
+    class Special(Track):
+        __slots__ = ()
+
+    special = Special("Signed Up", distinct_id="user-1")
+    assert type(special) is Special
+    assert (special.event, special.distinct_id) == ("Signed Up", "user-1")
+    with pytest.raises(FrozenInstanceError):
+        special.event = "Another"  # type: ignore[misc]
