@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from math import ceil, log2
@@ -19,7 +20,7 @@ from mixwire.core.http import Answer, NoResponse, Response, to_request
 from mixwire.core.messages import Endpoint, Message, encode
 from mixwire.core.outcomes import Cause, Failed, Outcome, Rejected, Unknown
 from mixwire.core.profiles import PeopleOp
-from mixwire.core.project import Project
+from mixwire.core.project import Credentials, Project, ProjectSecret, ServiceAccount
 
 PROJECT = Project("TOKEN")
 IMPORTS = Project("TOKEN", events="import")
@@ -775,3 +776,36 @@ def test_parts_behind_one_that_was_given_up_have_no_status_of_their_own() -> Non
 def test_a_message_found_by_bisection_has_the_status_of_its_own_refusal() -> None:
     assert statuses(after(numbered(2), ZERO, status(400), OK)) == [400]
     assert statuses(after(numbered(2), status(413), OK, status(413))) == [413]
+
+
+LONG_TOKEN = "0123456789abcdef0123456789abcdef"
+SECRET = "a secret of many letters".replace(" ", "-")
+
+
+@pytest.mark.parametrize(
+    ("credentials", "said"),
+    [
+        (None, f"no project {LONG_TOKEN} here"),
+        (ServiceAccount(username="app", secret=SECRET, project_id=12345), f"wrong password {SECRET} for app"),
+        (ProjectSecret(SECRET), f"wrong password {SECRET}"),
+        (ProjectSecret(SECRET), f"refused: Basic {b64encode(f'{SECRET}:'.encode()).decode()}"),
+    ],
+    ids=["token", "service account", "project secret", "header"],
+)
+def test_what_a_server_says_is_told_without_the_secrets_that_it_repeats(
+    credentials: Credentials | None, said: str
+) -> None:
+    project = Project(LONG_TOKEN, credentials=credentials, events="import")
+    body = orjson.dumps({"code": 400, "error": said, "status": "Bad Request"})
+    course = deliver(numbered(1, Endpoint.IMPORT), lambda _: Response(status=400, body=body), project)
+    (told,) = {each.reason for each in course.outcome.rejected} | {each.detail for each in course.outcome.failed}
+    assert "***" in told
+    for secret in (LONG_TOKEN, SECRET, b64encode(f"{SECRET}:".encode()).decode()):
+        assert secret not in told
+
+
+def test_a_short_token_may_be_a_word_of_the_server() -> None:
+    body = b'{"code":400,"error":"the event is bad","status":"Bad Request"}'
+    course = deliver(numbered(1, Endpoint.IMPORT), lambda _: Response(status=400, body=body), Project("event"))
+    (told,) = {each.reason for each in course.outcome.rejected} | {each.detail for each in course.outcome.failed}
+    assert "the event is bad" in told
