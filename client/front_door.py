@@ -654,6 +654,14 @@ class Mixpanel:
         """
         return Stats.total(transport.stats() for transport in self._transports())
 
+    def __copy__(self) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Mixpanel cannot be sent to another process: make one in each")
+
     def __repr__(self) -> str:
         return f"Mixpanel({self._project.server!r}, {type(self._transport).__name__})"
 

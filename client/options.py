@@ -49,10 +49,19 @@ def project_from(options: Settings, config: Path | None, default_token: str | No
     """
     The project that the settings give.
 
+    Args:
+        options: What the options say.
+        config: The file of --config.
+        default_token: The token if none is given, for a command that sends nothing.
+
     Raises:
-        UsageError: If they give none.
+        UsageError: If they give none, or switch off a command that sends.
     """
     settings = settings_from(options, config)
+    if settings.enabled is False and default_token is None:
+        raise click.UsageError(
+            "Nothing is sent while `enabled` is false: see MIXWIRE_ENABLED and the file of --config."
+        )
     if settings.token is None:
         settings = evolve(settings, token=default_token)
     try:

@@ -290,3 +290,19 @@ def test_a_closed_standard_input_is_wrong_usage() -> None:
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "standard input is closed" in done.stderr
+
+
+@pytest.mark.parametrize("value", ["false", "0"])
+def test_a_command_that_sends_is_refused_where_enabled_is_false(
+    value: str, arrivals: Arrivals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIXWIRE_ENABLED", value)
+    monkeypatch.setenv("MIXWIRE_TOKEN", "T0")
+    for arguments in (("send", "-", "--server", arrivals.url), ("drain", str(tmp_path), "--server", arrivals.url)):
+        result = run(*arguments, lines=GOOD)
+        assert result.exit_code == 2
+        assert "Nothing is sent while `enabled` is false: see MIXWIRE_ENABLED and --config." in " ".join(
+            result.stderr.split()
+        )
+    assert arrivals.requests == []
+    assert run("check", "-", lines=GOOD).exit_code == 0

@@ -16,7 +16,17 @@ import pytest
 
 import mixwire
 from mixwire import Mixpanel
-from mixwire.core import LIMITS, GroupOp, InvalidValue, Limit, PeopleOp, Track, operation_from_line
+from mixwire.core import (
+    LIMITS,
+    GroupOp,
+    InvalidValue,
+    Limit,
+    MixwireError,
+    PeopleOp,
+    Refused,
+    Track,
+    operation_from_line,
+)
 from mixwire.core.answers import MAX_RETRY_AFTER_SECONDS
 from mixwire.core.limits import (
     BATCH_BYTES,
@@ -122,9 +132,9 @@ def default(of: Callable[..., object], name: str) -> Any:
 def test_the_figures_are_those_of_the_code() -> None:
     rows = "\n".join(" | ".join(cells) for cells in (*TRANSPORTS, *PROMISES))
     assert default(SyncTransport, "max_tries") == 5
-    assert "tries five times" in rows
+    assert "tries at most five times" in rows
     assert default(SyncTransport, "deadline_seconds") == 30.0
-    assert "for about 30 seconds" in rows
+    assert "within 30 seconds" in rows
     assert default(BufferedTransport, "max_messages") == BATCH_MESSAGES.maximum == 2_000
     assert "2,000 to a request" in rows
     assert default(BufferedTransport, "max_tries") is None
@@ -174,7 +184,7 @@ def test_every_name_that_code_for_the_official_client_imports_is_named() -> None
         ("Decimal", "without loss"),
         ("a datetime with a timezone", "in UTC"),
         ("NaN", "refused"),
-        ("body of a request", "JSON, gzip"),
+        ("body of a request", "gzip"),
         ("`time` of an event", "an integer"),
     ],
 )
@@ -201,7 +211,7 @@ REFUSED: Final[dict[str, Call]] = {
     "more than 254 properties": lambda mp: mp.track("user-1", "Paid", {str(number): 1 for number in range(255)}),
     "keys of an object": lambda mp: mp.people_set("user-1", {"a": {str(number): 1 for number in range(255)}}),
     "elements of a list": lambda mp: mp.track("user-1", "Paid", {"a": [*range(255)]}),
-    "2,000 properties of a profile": lambda mp: mp.people_set("user-1", {str(number): 1 for number in range(2_001)}),
+    "2,000 properties in one update": lambda mp: mp.people_set("user-1", {str(number): 1 for number in range(2_001)}),
     "3 objects inside each other": lambda mp: mp.track("user-1", "Paid", {"a": {"a": {"a": {"a": {}}}}}),
     "999,999 bytes": lambda mp: mp.track("user-1", "Paid", {"a": "x" * 1_000_000}),
     "`distinct_id=None`": lambda mp: mp.track(None, "Paid"),  # type: ignore[arg-type]
@@ -224,12 +234,15 @@ def test_what_the_page_says_is_refused_is_refused_whatever_the_limits(what: str)
 
 
 def test_what_is_not_caught_where_only_the_exception_of_the_official_client_is() -> None:
-    assert "`(MixpanelException, InvalidValue)`, both of `mixwire`" in MIGRATION
-    assert not issubclass(InvalidValue, mixwire.MixpanelException)
+    assert "let it catch `mixwire.core.MixwireError`: that is both, and `Refused` too" in MIGRATION
+    for kind in (InvalidValue, Refused):
+        assert not issubclass(kind, mixwire.MixpanelException)
+    for kind in (InvalidValue, Refused, mixwire.MixpanelException):
+        assert issubclass(kind, MixwireError)
 
 
 def test_a_client_cannot_be_pickled() -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"^a Mixpanel cannot be sent to another process: make one in each$"):
         pickle.dumps(Mixpanel("YOUR_TOKEN", transport=MemoryTransport()))
 
 

@@ -8,6 +8,7 @@ import gc
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -29,6 +30,10 @@ ROOM = str(Path(mixwire.transports.spool.__file__).parent)
 def nothing_left_open() -> Iterator[None]:
     yield
     close_all()
+    # A thread that was told to end may still be on its way out of a lock.
+    end = time.monotonic() + 10.0
+    while HOLDERS and time.monotonic() < end:
+        time.sleep(0.01)
     assert not HOLDERS
 
 
