@@ -301,7 +301,7 @@ def test_a_command_that_sends_is_refused_where_enabled_is_false(
     for arguments in (("send", "-", "--server", arrivals.url), ("drain", str(tmp_path), "--server", arrivals.url)):
         result = run(*arguments, lines=GOOD)
         assert result.exit_code == 2
-        assert "Nothing is sent while `enabled` is false: see MIXWIRE_ENABLED and --config." in " ".join(
+        assert "Nothing is sent while `enabled` is false: see MIXWIRE_ENABLED and the file of --config." in " ".join(
             result.stderr.split()
         )
     assert arrivals.requests == []
