@@ -494,7 +494,7 @@ def test_a_flood_leaves_the_newest_rows_and_the_rest_at_a_click(page: Page) -> N
         post(page.server.mixpanel, "/import", *records)
     until(lambda: page.names()[:1] == ["Event 4999"])
     assert len(page.rows()) == 300
-    assert "The newest 300 of 5,000 events are shown." in page.text("#end-text")
+    until(lambda: "The newest 300 of 5,000 events are shown." in page.text("#end-text"))
     page.type("#filter-name", "event 77")
     until(lambda: "match" in page.text("#end-text"))
     page.click("#more")
