@@ -5,6 +5,7 @@ The story of the demo: what it says, and what a client says became of it.
 from __future__ import annotations
 
 import logging
+import time
 
 import pytest
 from attrs import evolve
@@ -91,15 +92,27 @@ def test_a_charge_that_may_have_been_applied_is_unknown(httpserver: HTTPServer) 
     assert len(httpserver.log) == 1
 
 
-def test_what_nobody_takes_failed_and_the_story_ends(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_takes_failed_and_the_story_ends(
+    httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in ("_PATIENCE_SECONDS", "_CLOSE_SECONDS"):
-        monkeypatch.setattr(f"mixwire.story.{name}", 0.05)
-    httpserver.expect_request("/engage").respond_with_json({"error": "Invalid credentials"}, status=401)
-    played = play((chapter(CHARGE), chapter()), httpserver.url_for("").rstrip("/"), never)
+        monkeypatch.setattr(f"mixwire.story.{name}", 0.0)
+    told = "the project's rate limit was exceeded: HTTP 429"
+
+    def until_told(status: int) -> None:
+        end = time.monotonic() + 30
+        while told not in caplog.messages and time.monotonic() < end:
+            time.sleep(0.01)
+
+    # The end cuts short only waits that the server did not ask for, and would find another request under way.
+    httpserver.expect_request("/engage").respond_with_data(status=429, headers={"Retry-After": "3600"})
+    chapters = (chapter(CHARGE), chapter(first_status=429))
+    played = play(chapters, httpserver.url_for("").rstrip("/"), until_told)
     (ending,) = played.endings
     assert (ending.place, played.stats.failed, played.stats.held) == ("failed", 1, 0)
     assert ending.reason.startswith("the delivery was given up (")
-    assert played.log[0] == "the credentials were refused: HTTP 401"
+    assert played.log[0] == told
+    assert len(httpserver.log) == 1
 
 
 def test_what_a_busy_server_did_not_take_is_sent_again_without_waiting(
