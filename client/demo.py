@@ -5,9 +5,7 @@ The command that shows the whole of it on one machine: a Mixpanel, a client, a s
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .core import JSON
+from .interrupts import terminated_like_interrupted, wait_for_interrupt
 from .options import json_option
 from .printing import say
 from .stamps import milliseconds_now
@@ -84,7 +83,7 @@ def demo(port: int, *, keep: bool, as_json: bool) -> None:
         for fault in faults:
             say(f"Not as expected: {fault}", err=True)
         if keep:
-            threading.Event().wait()
+            wait_for_interrupt()
     sys.exit(1 if faults else 0)
 
 
@@ -114,15 +113,12 @@ def _until_interrupt(*, is_kept: bool) -> Generator[None]:
     if not is_kept:
         yield
         return
-    # Whoever ends a service sends this one; here it is the same as Ctrl-C.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield
+        with terminated_like_interrupted():
+            yield
     except KeyboardInterrupt:
         # The terminal has ^C in this line.
         say("", err=True)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _figures(played: Played, state: State, events: Sequence[Event], faults: Sequence[str]) -> dict[str, object]:

@@ -4,9 +4,8 @@ The command that puts a Mixpanel on this machine: it answers as the real one doe
 
 from __future__ import annotations
 
-import signal
 import sys
-import time
+from contextlib import closing
 from errno import EADDRINUSE
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, Literal
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 
 from .core import InvalidValue, Project
+from .interrupts import terminated_like_interrupted, wait_for_interrupt
 from .options import settings_from, token_option
 from .printing import say
 from .settings import Settings
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["emulate"]
 
 _PORT: Final = 8788
-_DAY_SECONDS: Final = 86_400.0
 _WARNING: Final = (
     "This listens beyond loopback: whoever can reach it can read all that arrives here and change it, over plain http."
 )
@@ -86,22 +85,17 @@ def emulate(
         id_system=id_system, token=_token(token), max_events=max_events, max_body_bytes=max_body_bytes
     )
     server = MixpanelServer(LocalMixpanel(project), host=host, port=port)
-    # Whoever ends a service sends this one; here it is the same as Ctrl-C.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _start(server, host, port)
-        if not _is_loopback(host):
-            say(_WARNING, err=True)
-        for line in _introduction(server):
-            say(line)
-        while True:
-            time.sleep(_DAY_SECONDS)
+        with terminated_like_interrupted(), closing(server):
+            _start(server, host, port)
+            if not _is_loopback(host):
+                say(_WARNING, err=True)
+            for line in _introduction(server):
+                say(line)
+            wait_for_interrupt()
     except KeyboardInterrupt:
         # That is how it ends.
         pass
-    finally:
-        server.close()
-        signal.signal(signal.SIGTERM, before)
 
 
 def _token(option: str | None) -> str | None:

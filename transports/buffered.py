@@ -239,9 +239,10 @@ class BufferedTransport(Transport):
         if self._courier.is_stopped:
             self._tell()
             return Outcome()
-        flush = Flush()
+        end = self._timing.now() + (_FOREVER if timeout is None else timeout)
+        flush = Flush(until=end)
         self._courier.leave(flush)
-        self._wait_for(flush.done, self._timing.now() + (_FOREVER if timeout is None else timeout))
+        self._wait_for(flush.done, end)
         outcome = flush.end()
         self._tell()
         return outcome
@@ -250,8 +251,8 @@ class BufferedTransport(Transport):
         """
         Take nothing more, try to deliver what is held for *timeout* seconds, by default `close_seconds`, and stop.
 
-        What is left then stays in the spool, if there is one. If not, it failed, or is unknown where a request is still
-        under way.
+        No request is begun after that time. What is left then stays in the spool, if there is one. If not, it failed,
+        or is unknown where a request is still under way.
         """
         if self._pid != os.getpid():
             self._begin_in_child()
@@ -261,7 +262,7 @@ class BufferedTransport(Transport):
             return Outcome()
         courier = self._courier
         end = self._timing.now() + (self._close_seconds if timeout is None else timeout)
-        last, stop = Flush(is_last=True), Stop()
+        last, stop = Flush(until=end, is_last=True), Stop()
         courier.leave(last)
         self._wait_for(last.done, end)
         courier.leave(stop)
@@ -516,8 +517,8 @@ class BufferedTransport(Transport):
         """
         Have what is held leave as soon as it may, and wait for nothing.
         """
-        flush = Flush()
         # What it settles is told in the background.
+        flush = Flush(until=float("-inf"))
         flush.end()
         self._courier.leave(flush)
 

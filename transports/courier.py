@@ -68,6 +68,7 @@ class Flush:
     A note that says: deliver what is held. The outcomes go to whoever left it, until it is given up.
 
     Attributes:
+        until: The monotonic time until which somebody waits for it.
         is_last: Whether nothing will come after it.
         done: Set when everything is settled.
         mark: What `Lanes.mark` said; None before all of it is in the lanes.
@@ -75,6 +76,7 @@ class Flush:
         left: How much of what was left in the intake must have been taken up before that.
     """
 
+    until: float = float("inf")
     is_last: bool = False
     done: threading.Event = field(factory=threading.Event)
     mark: int | None = None
@@ -289,9 +291,10 @@ class Courier:
         self._fill_lanes(now, clock)
         self._mark_flushes(now)
         self._jobs.extend(self._lanes.start(now, clock))
+        begins_until = min(posts_until, self._last_moment())
         while self._jobs and not self.is_stopped:
             # An interrupted turn may have sent the first of them already.
-            if self._jobs[0] not in self._under_way and not self._send(self._jobs[0], posts_until):
+            if self._jobs[0] not in self._under_way and not self._send(self._jobs[0], begins_until, posts_until):
                 break
             self._jobs.popleft()
         if self._end_flushes():
@@ -456,11 +459,21 @@ class Courier:
             self._stop(self._stop_later)
         return bool(over)
 
-    def _send(self, job: Job, until: float) -> bool:
+    def _last_moment(self) -> float:
         """
-        Have the request of *job* made; False if there is no time for it.
+        When the last begin of a request may be: at the end, what is begun when nobody waits for it any more would be in
+        doubt instead of certainly not delivered.
         """
-        if self._timing.now() >= until:
+        if not any(flush.is_last for flush in self._flushes):
+            return float("inf")
+        return max(flush.until for flush in self._flushes)
+
+    def _send(self, job: Job, begins_until: float, until: float) -> bool:
+        """
+        Have the request of *job* made, in this thread until the monotonic time *until* at most; False if there is no
+        time to begin it.
+        """
+        if self._timing.now() >= begins_until:
             return False
         request = job.request
         if self._backlog is not None and self._needs_intent(request) and (places := _places(job.tickets)):

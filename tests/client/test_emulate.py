@@ -151,7 +151,7 @@ def test_another_address_than_loopback_comes_with_a_warning() -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.2"])
 def test_an_address_of_loopback_comes_without_one(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mixwire.emulate.time.sleep", interrupt)
+    monkeypatch.setattr("mixwire.interrupts.time.sleep", interrupt)
     before = signal.getsignal(signal.SIGTERM)
     result = run("--host", host, "--port", "0")
     assert (result.exit_code, result.stderr) == (0, "")

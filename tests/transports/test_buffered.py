@@ -48,7 +48,7 @@ from worlds import (
 
 from mixwire.core import Answer, Cause, InvalidValue, NoResponse, Outcome, Project, Request, Response, Track, encode
 from mixwire.transports import BufferedTransport, SpoolSettings
-from mixwire.transports.courier import Courier
+from mixwire.transports.courier import Courier, Flush
 from mixwire.transports.disk import Disk
 from mixwire.transports.journal import holding
 
@@ -484,6 +484,27 @@ def test_close_delivers_what_it_can_and_gives_the_rest_back() -> None:
     outcome = buffered.close(0.3)
     assert (len(outcome.delivered), len(outcome.failed)) == (3, 1)
     assert outcome.failed[0].cause is Cause.GIVEN_UP
+
+
+def test_close_begins_no_request_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What nobody tries has certainly failed; what is begun too late would be in doubt.
+    world = World(Gate())
+    buffered = transport(world, flush_after_seconds=HOUR_SECONDS)
+    buffered.send(event(0))
+    leave, courier = Courier.leave, buffered._courier
+
+    def in_its_own_time(courier: Courier, note: Any) -> None:
+        leave(courier, note)
+        if isinstance(note, Flush):
+            eventually(lambda: note.mark is not None)
+            # Time to begin what it may.
+            time.sleep(0.05)
+
+    monkeypatch.setattr(Courier, "leave", in_its_own_time)
+    outcome = buffered.close(0.0)
+    assert (len(outcome.failed), len(outcome.unknown)) == (1, 0)
+    assert world.requests == []
+    assert courier.is_stopped
 
 
 def test_a_flush_that_meets_a_close_ends() -> None:
