@@ -41,6 +41,7 @@ from .base import NOTHING, Ledger, Post, Stats, Transport, checked
 from .courier import Courier, Flush, Keeping, Stop, Timing
 from .intake import Intake, Room
 from .journal import HOLDERS
+from .latch import Latch
 from .listeners import Listener, OnOutcome
 from .network import Network
 from .posters import Posters, is_delivering
@@ -438,7 +439,7 @@ class BufferedTransport(Transport):
             self._start_again_at = float("-inf")
             raise
 
-    def _wait_for(self, done: threading.Event, end: float, *, posts: bool = True) -> None:
+    def _wait_for(self, done: Latch, end: float, *, posts: bool = True) -> None:
         """
         Wait until a note is done with, or until the monotonic time *end*; deliver here if no worker does, and make no
         more requests unless *posts*.

@@ -36,6 +36,7 @@ from .backlog import Backlog, Load
 from .base import Ledger
 from .intake import Intake, Room
 from .journal import holding
+from .latch import Latch
 from .listeners import Listener
 from .posters import Answered, Posters, answer_to
 from .reports import Reporter
@@ -78,7 +79,7 @@ class Flush:
 
     until: float = float("inf")
     is_last: bool = False
-    done: threading.Event = field(factory=threading.Event)
+    done: Latch = field(factory=Latch)
     mark: int | None = None
     spilled: int = 0
     left: int = 0
@@ -115,7 +116,7 @@ class Stop:
     """
 
     after: Flush | None = None
-    done: threading.Event = field(factory=threading.Event)
+    done: Latch = field(factory=Latch)
 
 
 Note: TypeAlias = Wake | Flush | Stop | Answered

@@ -1,81 +1,27 @@
 """
 Signal handlers that raise, or that append, at each moment at which one can run: rows 61 and 62 of the fault matrix.
-
-Such moments are the beginning of a function and the return of a call of something written in C. The interpreter tells
-both of them to a profile function, which here stands for the handler.
 """
 
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import combinations, count
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 from fake_disk import FakeDisk, Storage
+from moments import GUARD_SECONDS, Signal, elsewhere, interrupt
 from spool_kit import EVENTS, addition, drain, event, files, messages
 
-import mixwire.transports.spool
 from mixwire.core import Message
 from mixwire.transports.spool import Place, Segment, Spool, SpoolError, Sync
 
 # What is interrupted between making an iterator of the system's and its `with` says that it was not closed.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-GUARD_SECONDS = 20.0
-ROOM = str(Path(mixwire.transports.spool.__file__).parent)
-
-
-class Signal:
-    """
-    Calls a handler at one moment of what happens within `with`, in the code of this library, and others at later ones.
-    """
-
-    def __init__(self, number: int, handler: Callable[[], object], later: dict[int, Callable[[], object]] = {}) -> None:  # noqa: B006
-        self.number = number
-        self.handlers = {number: handler, **later}
-        self.passed = 0
-
-    def __enter__(self) -> Signal:
-        sys.setprofile(self._moment)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.setprofile(None)
-
-    @property
-    def came(self) -> bool:
-        return self.passed >= self.number
-
-    def _moment(self, frame: FrameType, happened: str, of: Any) -> None:
-        # At the end of __enter__ no signal comes, though newer Pythons report it.
-        is_a_moment = happened == "call" or (happened == "c_return" and of.__name__ != "__enter__")
-        if is_a_moment and frame.f_code.co_filename.startswith(ROOM):
-            self.passed += 1
-            if self.passed in self.handlers:
-                self.handlers[self.passed]()
-
-
-def interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-def elsewhere(do: Callable[[], object]) -> None:
-    """
-    Do it in another thread, which waits for ever if a lock was left behind.
-    """
-    thread = threading.Thread(target=do, daemon=True)
-    thread.start()
-    thread.join(GUARD_SECONDS)
-    assert not thread.is_alive()
 
 
 def is_synced(storage: Storage) -> bool:

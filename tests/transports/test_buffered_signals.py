@@ -1,0 +1,54 @@
+"""
+Ctrl-C at each moment at which it can come: row 61 of the fault matrix.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import pytest
+from moments import GUARD_SECONDS, WITH_THREADING, Signal, elsewhere, interrupt
+from worlds import World, close_all, event, sum_of, transport
+
+from mixwire.transports import BufferedTransport
+
+# What is interrupted between making an iterator of the system's and its `with` says that it was not closed.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def use(buffered: BufferedTransport, accepted: list[int]) -> None:
+    for number in range(2):
+        buffered.send(event(number))
+        accepted.append(number)
+    buffered.flush(GUARD_SECONDS)
+    buffered.send(event(2))
+    accepted.append(2)
+    buffered.close(GUARD_SECONDS)
+
+
+@pytest.mark.parametrize("with_spool", [False, True])
+def test_row_61_an_interrupt_at_any_moment_leaves_a_transport_that_delivers_all_and_closes(
+    tmp_path: Path, with_spool: bool
+) -> None:
+    # With a spool there are many more moments, and those in it have tests of their own.
+    for number in count(1, 3 if with_spool else 1):
+        world = World()
+        buffered = transport(world, spool=tmp_path / f"{number}" if with_spool else None)
+        accepted: list[int] = []
+        signal = Signal(number, interrupt, within=WITH_THREADING)
+        try:
+            with signal:
+                use(buffered, accepted)
+        except KeyboardInterrupt:
+            pass
+        elsewhere(partial(buffered.close, GUARD_SECONDS * 2))
+        stats, arrived = buffered.stats(), world.numbers()
+        assert stats.accepted == stats.delivered == sum_of(stats) == len(arrived)
+        # One whose `send` was interrupted may have been accepted.
+        assert sorted(arrived) in (accepted, [*accepted, len(accepted)])
+        close_all()
+        if not signal.came:
+            break
+    assert number > 100
