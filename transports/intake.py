@@ -72,7 +72,10 @@ class Intake:
         # Written by callers alone.
         self._put_count = 0
         self._put_cost = 0
+        self._spilled_accepted = 0
         self._spilled_put = 0
+        # Of those that were put, how many were interrupted, and may or may not be stored.
+        self._spilled_doubtful = 0
         self._spilled_segments: deque[tuple[Segment, int]] = deque()
         # Written by the delivering side alone.
         self._taken_count = 0
@@ -139,14 +142,14 @@ class Intake:
     @property
     def spilled_put(self) -> int:
         """
-        How many messages were ever accepted into the spool alone.
+        How many messages were ever put into the spool alone, or perhaps were.
         """
         return self._spilled_put
 
     @property
     def spilled_taken(self) -> int:
         """
-        How many of them were read back.
+        How many of them were read back, or are not there.
         """
         return self._spilled_taken
 
@@ -164,7 +167,9 @@ class Intake:
         """
         # One figure, written by callers alone, while what waits and what was taken change one after the other.
         with self._leaving:
-            return self._put_count + self._spilled_put + self._left_count - self._left_put
+            # When all was read back, those of which nobody knew were there.
+            stored = self._spilled_doubtful if self.spilled == 0 else 0
+            return self._put_count + self._spilled_accepted + stored + self._left_count - self._left_put
 
     def put(self, messages: tuple[Message, ...]) -> int:
         """
@@ -264,7 +269,8 @@ class Intake:
         """
         The segment in which the oldest spilled message stands, and from where on; None if nothing is spilled.
         """
-        return self._spilled_segments[0] if self.spilled else None
+        # What was interrupted may be counted without a place.
+        return self._spilled_segments[0] if self.spilled and self._spilled_segments else None
 
     def took_spilled(self, count: int, next_start: int) -> None:
         """
@@ -298,10 +304,12 @@ class Intake:
         try:
             if is_there():
                 return 0
-            lost = self.spilled
+            missing = self.spilled
+            not_stored = min(missing, self._spilled_doubtful)
+            self._spilled_doubtful -= not_stored
             self._spilled_segments.clear()
             self._spilled_taken = self._spilled_put
-            return lost
+            return missing - not_stored
         finally:
             self._lock.release()
 
@@ -310,15 +318,23 @@ class Intake:
         has_room = self._has_room(count, cost)
         places = None
         if self._spool is not None and (has_room or self._spills):
+            doubtful = count
             try:
                 places = self._spool.append(messages)
+                self.trouble = None
+                if not has_room or self.spilled:
+                    self._spill(places)
+                    doubtful = 0
+                    return count
+                doubtful = 0
             except SpoolError as error:
                 self.trouble = error
-            else:
-                self.trouble = None
-                if not has_room or self._spilled_put != self._spilled_taken:
-                    self._spill(places)
-                    return count
+                doubtful = 0
+            finally:
+                # Else a signal handler raised, perhaps after it was stored.
+                if doubtful and (not has_room or self.spilled):
+                    self._spilled_put += doubtful
+                    self._spilled_doubtful += doubtful
         if has_room:
             self._put_cost += cost
             self._put_count += count
@@ -365,7 +381,7 @@ class Intake:
             with self._leaving:
                 if self._left and self._left[0] is left:
                     has_room = self._has_room(count, cost)
-                    if self._spills and places and not (has_room and self._spilled_put == self._spilled_taken):
+                    if self._spills and places and not (has_room and not self.spilled):
                         self._spill(places)
                         handful = None
                     else:
@@ -383,13 +399,17 @@ class Intake:
                 self._spool.settle([place for place in places if place.end])
 
     def _spill(self, places: list[Place]) -> None:
-        if self._spilled_put == self._spilled_taken:
+        count = len(places)
+        if not self.spilled:
             self._spilled_segments.clear()
+            self._spilled_accepted += self._spilled_doubtful
+            self._spilled_doubtful = 0
         for place in places:
             # A signal handler's messages are written by the `put` that it interrupted: they have no place yet.
             if place.end and (not self._spilled_segments or self._spilled_segments[-1][0] is not place.segment):
                 self._spilled_segments.append((place.segment, place.start))
-        self._spilled_put += len(places)
+        self._spilled_accepted += count
+        self._spilled_put += count
 
     def _put_one_by_one(self, messages: tuple[Message, ...]) -> int:
         for index, message in enumerate(messages):

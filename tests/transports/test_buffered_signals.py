@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from moments import GUARD_SECONDS, WITH_THREADING, Signal, elsewhere, interrupt
-from worlds import World, close_all, event, sum_of, transport
+from worlds import Gate, World, close_all, event, stored_in, sum_of, transport
 
 from mixwire.transports import BufferedTransport
 
@@ -52,3 +52,36 @@ def test_row_61_an_interrupt_at_any_moment_leaves_a_transport_that_delivers_all_
         if not signal.came:
             break
     assert number > 100
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 3), (2, 3), (4, 0), (2, 0)])
+def test_row_61_what_an_interrupted_send_spilled_is_delivered_or_left_and_counted(
+    tmp_path: Path, before: int, after: int
+) -> None:
+    for number in count(1):
+        gate = Gate()
+        world = World(gate)
+        # Room for two in memory: the rest waits in the spool alone.
+        buffered = transport(world, spool=tmp_path / f"{number}", when_full="spill", max_held_messages=2)
+        buffered.send(*(event(each) for each in range(1, before + 1)))
+        accepted = list(range(1, before + 1))
+        signal = Signal(number, interrupt, within=WITH_THREADING)
+        is_accepted = False
+        try:
+            with signal:
+                buffered.send(event(0))
+                is_accepted = True
+        except KeyboardInterrupt:
+            pass
+        buffered.send(*(event(each) for each in range(10, 10 + after)))
+        accepted += range(10, 10 + after)
+        gate.is_open.set()
+        elsewhere(partial(buffered.close, GUARD_SECONDS * 2))
+        stats, arrived, left = buffered.stats(), world.numbers(), stored_in(tmp_path / f"{number}")
+        assert stats.accepted == stats.delivered == sum_of(stats) == len(arrived)
+        assert sorted(arrived) in ([0, *accepted], [] if is_accepted else accepted)
+        # Whoever opens the spool next delivers it.
+        assert [each.message.body for each in left] in ([], [] if 0 in arrived else [event(0).body])
+        if not signal.came:
+            break
+    assert number > 30

@@ -108,6 +108,57 @@ def test_what_cannot_be_read_back_is_lost_only_if_it_is_not_there(tmp_path: Path
     spool.close()
 
 
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_row_61_what_was_interrupted_while_it_spilled_counts_if_it_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_stored: bool
+) -> None:
+    spool = Spool(tmp_path, project=PROJECT, delivers=True)
+    intake = Intake(Room(max_messages=2, max_bytes=1 << 20), spool, spills=True)
+    intake.put(events(2))
+    intake.put(events(1, start=2))
+    append = spool.append
+
+    def interrupted(messages: Sequence[Message]) -> list[Place]:
+        if is_stored:
+            append(messages)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            intake.put(events(1, start=3))
+    intake.put(events(1, start=4))
+    assert intake.accepted == 4
+    spilled = intake.spilled_from()
+    assert spilled is not None
+    chunk = spilled[0].read(spilled[1], 1 << 20)
+    intake.took_spilled(len(chunk.stored), chunk.next)
+    assert intake.spilled == (0 if is_stored else 1)
+    assert intake.forget_spilled(lambda: False) == 0
+    assert (intake.spilled, intake.accepted) == (0, 5 if is_stored else 4)
+    # What spills later is no news of it.
+    for later in (1, 2):
+        intake.put(events(1, start=4 + later))
+        assert (intake.spilled, intake.accepted) == (1, 4 + is_stored + later)
+        intake.took_spilled(1, 0)
+    spool.close()
+
+
+def test_row_42_what_the_spool_does_not_take_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path, project=PROJECT, delivers=True)
+    intake = Intake(Room(max_messages=1, max_bytes=1 << 20), spool, spills=True)
+    intake.put(events(1))
+    intake.put(events(1, start=1))
+
+    def failing(messages: Sequence[Message]) -> list[Place]:
+        raise SpoolError("full")
+
+    monkeypatch.setattr(spool, "append", failing)
+    assert intake.put(events(1, start=2)) == 0
+    assert (intake.spilled, intake.accepted) == (1, 2)
+    spool.close()
+
+
 def test_the_delivering_side_never_waits_for_a_caller() -> None:
     intake = Intake(WIDE, None, spills=False)
     intake.put(events(1))
