@@ -63,6 +63,9 @@ class Wake:
     """
 
 
+_WAKE: Final = Wake()
+
+
 @define(eq=False)
 class Flush:
     """
@@ -244,9 +247,15 @@ class Courier:
         """
         Have the intake looked at; from any thread, also from a signal handler.
         """
-        if not self._is_called:
+        if self._is_called:
+            return
+        try:
             self._is_called = True
-            self._notes.put(Wake())
+            self._notes.put(_WAKE)
+        except BaseException:
+            # Interrupted, perhaps before the note was left. Two do no harm, none would be waited for.
+            self._is_called = False
+            raise
 
     def start_no_threads(self) -> None:
         """

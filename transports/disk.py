@@ -250,9 +250,11 @@ class Disk:
         self.close()
 
     def __del__(self) -> None:
-        # Whoever forgot to close a spool should not keep its locks.
-        with suppress(AttributeError):
+        # Whoever forgot to close a spool should not keep its locks. Not with `suppress`, which may be gone by now.
+        try:  # noqa: SIM105
             self.free_all()
+        except AttributeError:
+            pass
 
     def _opened(self) -> int:
         if self._directory is None:

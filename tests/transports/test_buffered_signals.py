@@ -4,13 +4,14 @@ Ctrl-C at each moment at which it can come: row 61 of the fault matrix.
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from itertools import count
 from pathlib import Path
 
 import pytest
 from moments import GUARD_SECONDS, WITH_THREADING, Signal, elsewhere, interrupt
-from worlds import Gate, World, close_all, event, stored_in, sum_of, transport
+from worlds import Gate, World, close_all, event, eventually, stored_in, sum_of, transport
 
 from mixwire.transports import BufferedTransport
 
@@ -52,6 +53,25 @@ def test_row_61_an_interrupt_at_any_moment_leaves_a_transport_that_delivers_all_
         if not signal.came:
             break
     assert number > 100
+
+
+def test_row_61_an_interrupt_at_any_moment_of_send_keeps_nothing_that_is_sent_later_waiting() -> None:
+    world = World()
+    with transport(world) as buffered:
+        for number in count(1):
+            signal = Signal(number, interrupt, within=WITH_THREADING)
+            try:
+                with signal:
+                    buffered.send(event(0))
+            except KeyboardInterrupt:
+                pass
+            buffered.send(event(number))
+            eventually(lambda number=number: number in world.numbers())
+            # Time to fall asleep again.
+            time.sleep(0.01)
+            if not signal.came:
+                break
+    assert number > 10
 
 
 @pytest.mark.parametrize(("before", "after"), [(4, 3), (2, 3), (4, 0), (2, 0)])

@@ -225,3 +225,11 @@ except Exception as error:
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == "InvalidValue directory must be on a POSIX system, whose locks a spool needs, not on another one\n"
+
+
+def test_row_73_a_finaliser_needs_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(str(tmp_path / "spool"))
+    for name in ("os", "suppress"):
+        monkeypatch.setattr(f"mixwire.transports.disk.{name}", None)
+    disk.__del__()
+    object.__new__(Disk).__del__()
