@@ -4,16 +4,23 @@ Ctrl-C at each moment at which it can come: row 61 of the fault matrix.
 
 from __future__ import annotations
 
+import http.client
+import threading
 import time
+from collections.abc import Iterator
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+import urllib3
 from moments import GUARD_SECONDS, WITH_THREADING, Signal, elsewhere, interrupt
-from worlds import Gate, World, close_all, event, eventually, stored_in, sum_of, transport
+from worlds import Gate, World, close_all, event, eventually, stored_in, sum_of, transport, update
 
-from mixwire.transports import BufferedTransport
+from mixwire.core import Project
+from mixwire.transports import BufferedTransport, SyncTransport
 
 # What is interrupted between making an iterator of the system's and its `with` says that it was not closed.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -105,3 +112,60 @@ def test_row_61_what_an_interrupted_send_spilled_is_delivered_or_left_and_counte
         if not signal.came:
             break
     assert number > 30
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """
+    Takes events and refuses updates, all on one connection.
+    """
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        is_event = self.path.startswith("/track")
+        answer = b'{"status":1,"error":null}' if is_event else b'{"status":0,"error":"refused"}'
+        self.send_response(200 if is_event else 400)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *_: object) -> None:  # noqa: A002
+        pass
+
+
+class Patient(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        # Who was interrupted hangs up.
+        pass
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    with Patient(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_row_61_the_answer_to_an_interrupted_request_is_never_taken_for_that_to_another(refusing: str) -> None:
+    within = (*WITH_THREADING, str(Path(urllib3.__file__).parent), http.client.__file__)
+    with SyncTransport(Project("T0", server=refusing)) as transport:
+        assert len(transport.send(update(1)).rejected) == 1
+        # Each seventh: there are more than seven hundred, most of them in the building of one request.
+        for number in count(1, 7):
+            signal = Signal(number, interrupt, within=within)
+            try:
+                with signal:
+                    transport.send(update(1))
+            except KeyboardInterrupt:
+                pass
+            assert len(transport.send(event(number)).delivered) == 1
+            elsewhere(partial(transport.send, event(number)))
+            if not signal.came:
+                break
+    assert number > 200
