@@ -318,23 +318,20 @@ class Intake:
         has_room = self._has_room(count, cost)
         places = None
         if self._spool is not None and (has_room or self._spills):
-            doubtful = count
             try:
                 places = self._spool.append(messages)
                 self.trouble = None
                 if not has_room or self.spilled:
                     self._spill(places)
-                    doubtful = 0
                     return count
-                doubtful = 0
             except SpoolError as error:
                 self.trouble = error
-                doubtful = 0
-            finally:
-                # Else a signal handler raised, perhaps after it was stored.
-                if doubtful and (not has_room or self.spilled):
-                    self._spilled_put += doubtful
-                    self._spilled_doubtful += doubtful
+            except BaseException:
+                # A signal handler raised, perhaps after it was stored.
+                if not has_room or self.spilled:
+                    self._spilled_put += count
+                    self._spilled_doubtful += count
+                raise
         if has_room:
             self._put_cost += cost
             self._put_count += count

@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 
 import pytest
@@ -57,11 +58,8 @@ def test_all_who_wait_are_told() -> None:
 def test_row_61_who_is_interrupted_at_any_moment_keeps_nobody_waiting(does: Callable[[Latch], None]) -> None:
     for number in count(1):
         latch, signal = Latch(), Signal(number, interrupt, within=WITH_THREADING)
-        try:
-            with signal:
-                does(latch)
-        except KeyboardInterrupt:
-            pass
+        with suppress(KeyboardInterrupt), signal:
+            does(latch)
         elsewhere(latch.set)
         with Watch():
             latch.wait(GUARD_SECONDS * 10)

@@ -8,6 +8,7 @@ import http.client
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -46,11 +47,8 @@ def test_row_61_an_interrupt_at_any_moment_leaves_a_transport_that_delivers_all_
         buffered = transport(world, spool=tmp_path / f"{number}" if with_spool else None)
         accepted: list[int] = []
         signal = Signal(number, interrupt, within=WITH_THREADING)
-        try:
-            with signal:
-                use(buffered, accepted)
-        except KeyboardInterrupt:
-            pass
+        with suppress(KeyboardInterrupt), signal:
+            use(buffered, accepted)
         elsewhere(partial(buffered.close, GUARD_SECONDS * 2))
         stats, arrived = buffered.stats(), world.numbers()
         assert stats.accepted == stats.delivered == sum_of(stats) == len(arrived)
@@ -67,11 +65,8 @@ def test_row_61_an_interrupt_at_any_moment_of_send_keeps_nothing_that_is_sent_la
     with transport(world) as buffered:
         for number in count(1):
             signal = Signal(number, interrupt, within=WITH_THREADING)
-            try:
-                with signal:
-                    buffered.send(event(0))
-            except KeyboardInterrupt:
-                pass
+            with suppress(KeyboardInterrupt), signal:
+                buffered.send(event(0))
             buffered.send(event(number))
             eventually(lambda number=number: number in world.numbers())
             # Time to fall asleep again.
@@ -94,12 +89,9 @@ def test_row_61_what_an_interrupted_send_spilled_is_delivered_or_left_and_counte
         accepted = list(range(1, before + 1))
         signal = Signal(number, interrupt, within=WITH_THREADING)
         is_accepted = False
-        try:
-            with signal:
-                buffered.send(event(0))
-                is_accepted = True
-        except KeyboardInterrupt:
-            pass
+        with suppress(KeyboardInterrupt), signal:
+            buffered.send(event(0))
+            is_accepted = True
         buffered.send(*(event(each) for each in range(10, 10 + after)))
         accepted += range(10, 10 + after)
         gate.is_open.set()
@@ -159,11 +151,8 @@ def test_row_61_the_answer_to_an_interrupted_request_is_never_taken_for_that_to_
         # Each seventh: there are more than seven hundred, most of them in the building of one request.
         for number in count(1, 7):
             signal = Signal(number, interrupt, within=within)
-            try:
-                with signal:
-                    transport.send(update(1))
-            except KeyboardInterrupt:
-                pass
+            with suppress(KeyboardInterrupt), signal:
+                transport.send(update(1))
             assert len(transport.send(event(number)).delivered) == 1
             elsewhere(partial(transport.send, event(number)))
             if not signal.came:
